@@ -1,0 +1,59 @@
+# `make help` lists what there is. Everything runs from .venv/, made from requirements/dev.lock by hash.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup demo up down test check format bench soak lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP)  ## the environment, in .venv/ (the command is .venv/bin/zaptik)
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed: install it, or name it with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "no virtual environment could be made: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into .venv/ ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: setup  ## two tenants, two revisions each, on real processes; then everything stops
+	@$(BIN)/python -m ops.local demo
+
+up: setup  ## the same stack, left running; .demo/env has the variables to use it
+	@$(BIN)/python -m ops.local up
+
+down: setup  ## stops what `make up` started
+	@$(BIN)/python -m ops.local down
+
+test: setup  ## every test, on embedded servers
+	@$(BIN)/python -m pytest -q
+
+check: setup  ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup  ## writes the format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup  ## a first crawl of 50,000 records, beside a bare download and a bare COPY
+	@$(BIN)/python -m ops.bench
+
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --no-header --no-emit-index-url --no-emit-find-links
+
+lock:  ## pins requirements/ anew (needs uv on the path)
+	@$(LOCK) --output-file requirements/runtime.lock
+	@$(LOCK) --group dev --output-file requirements/dev.lock
+
+clean:  ## removes what was made
+	@rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -1,0 +1,243 @@
+"""Every way in which work can fail, as one tree.
+
+Nothing here knows a library: each adapter in `worker` translates its library's exceptions at its edge, once.
+
+    Failure
+    ├── UsageFailure           the person who called must change the call            (exit 2)
+    │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision  HostNotAllowed  PlainHttp
+    ├── SetupFailure           the deployment is not ready                           (exit 1)
+    │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway  SchedulerAway
+    ├── InstanceFailure        the customer's ServiceNow instance did not answer as it should
+    │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceThrottled  InstanceAsleep
+    │   ├── TableDenied  TableAbsent  ResponseInvalid  OrderIgnored
+    └── RunFailure             the run itself
+        ├── LeaseLost  RunGaveUp
+
+Each leaf says a `code` (stable, a label of metrics), whether a `retry` helps (now, later, never) and whose
+move it is (`audience`). The message says what could not be done, with which identifier, and what to do next;
+it never holds a secret, a token, or a value read from a customer.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypedDict
+
+Retry = Literal["now", "later", "never"]
+Audience = Literal["tenant", "operator", "developer"]
+
+
+class ErrorDocument(TypedDict):
+    """A failure as the command and the run's row print it."""
+
+    code: str
+    message: str
+    retry: Retry
+    audience: Audience
+
+
+class Failure(Exception):  # noqa: N818  the glossary's word for it
+    """Anything foreseen that stops work; see the module's tree."""
+
+    code: ClassVar[str] = "unforeseen"
+    retry: ClassVar[Retry] = "later"
+    audience: ClassVar[Audience] = "developer"
+
+    def __init__(self, message: str, *, after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.after_seconds = after_seconds
+
+    def document(self) -> ErrorDocument:
+        """Give the failure as data, for a run's row and for `--json`."""
+        return {"code": self.code, "message": self.message, "retry": self.retry, "audience": self.audience}
+
+
+class UsageFailure(Failure):
+    """The call itself must change."""
+
+    code = "usage"
+    retry = "never"
+    audience = "operator"
+
+
+class UnknownSetting(UsageFailure):
+    """A variable with our prefix that no setting has."""
+
+    code = "unknown_setting"
+
+
+class InvalidSetting(UsageFailure):
+    """A setting's value cannot be used."""
+
+    code = "invalid_setting"
+
+
+class InvalidName(UsageFailure):
+    """A tenant's name cannot be one."""
+
+    code = "invalid_name"
+
+
+class UnknownTenant(UsageFailure):
+    """No tenant of that name."""
+
+    code = "unknown_tenant"
+
+
+class UnknownRevision(UsageFailure):
+    """The tenant has no such revision."""
+
+    code = "unknown_revision"
+
+
+class HostNotAllowed(UsageFailure):
+    """The instance's host is outside the allowed ones."""
+
+    code = "host_not_allowed"
+
+
+class PlainHttp(UsageFailure):
+    """An instance is reached by https alone."""
+
+    code = "plain_http"
+
+
+class SetupFailure(Failure):
+    """The deployment is not ready for work."""
+
+    code = "setup"
+    retry = "later"
+    audience = "operator"
+
+
+class KeyMissing(SetupFailure):
+    """The keyring, or the key that sealed a value, is not here."""
+
+    code = "key_missing"
+
+
+class SealBroken(SetupFailure):
+    """A sealed value does not open: altered, cut, or moved from where it was sealed."""
+
+    code = "seal_broken"
+    retry = "never"
+
+
+class NotMigrated(SetupFailure):
+    """A schema is not at the version this code needs."""
+
+    code = "not_migrated"
+
+
+class DatabaseAway(SetupFailure):
+    """PostgreSQL does not answer, or refuses us."""
+
+    code = "database_away"
+
+
+class DatabaseUnsafe(SetupFailure):
+    """The server's roles or privileges do not hold the tenants' boundary."""
+
+    code = "database_unsafe"
+    retry = "never"
+
+
+class QueueAway(SetupFailure):
+    """Redis does not answer, or refuses us."""
+
+    code = "queue_away"
+
+
+class SchedulerAway(SetupFailure):
+    """No scheduler took up a request."""
+
+    code = "scheduler_away"
+
+
+class InstanceFailure(Failure):
+    """The customer's instance did not answer as it should."""
+
+    code = "instance"
+    retry = "later"
+    audience = "tenant"
+
+
+class CredentialsMissing(InstanceFailure):
+    """No credentials are stored for the tenant."""
+
+    code = "credentials_missing"
+    retry = "never"
+
+
+class CredentialsRejected(InstanceFailure):
+    """The instance refused the client id and secret, or the token they gave."""
+
+    code = "credentials_rejected"
+    retry = "never"
+
+
+class InstanceUnreachable(InstanceFailure):
+    """No connection, no TLS, no answer in time, or a server error."""
+
+    code = "instance_unreachable"
+
+
+class InstanceThrottled(InstanceFailure):
+    """The instance asked for fewer requests; `after_seconds` says for how long, where it did."""
+
+    code = "instance_throttled"
+
+
+class InstanceAsleep(InstanceFailure):
+    """A page for people instead of data: hibernating, in maintenance, or a login."""
+
+    code = "instance_asleep"
+
+
+class TableDenied(InstanceFailure):
+    """The account may not read a table: a gap in coverage, not a failure of the run."""
+
+    code = "table_denied"
+    retry = "never"
+
+
+class TableAbsent(InstanceFailure):
+    """The instance has no such table: its plugin is not installed."""
+
+    code = "table_absent"
+    retry = "never"
+
+
+class ResponseInvalid(InstanceFailure):
+    """An answer that is not what the API promises, with status 200 or not."""
+
+    code = "response_invalid"
+    audience = "developer"
+
+
+class OrderIgnored(ResponseInvalid):
+    """Rows outside the predicate or out of order: the instance dropped a part of the query."""
+
+    code = "order_ignored"
+    audience = "tenant"
+
+
+class RunFailure(Failure):
+    """The run itself cannot go on."""
+
+    code = "run"
+    audience = "operator"
+
+
+class LeaseLost(RunFailure):
+    """Another worker holds the run, or it ended: this one must write nothing more."""
+
+    code = "lease_lost"
+    retry = "now"
+
+
+class RunGaveUp(RunFailure):
+    """The run was tried too often."""
+
+    code = "gave_up"
+    retry = "never"

@@ -1,0 +1,132 @@
+"""The one dictionary of everything that can be reported.
+
+Work says what happened with `emit(Event(...))`; logs, metrics and the audit trail subscribe, and nobody counts
+or logs from the middle of the work. Names are constant and data stands in fields. No field holds a secret or
+a customer's content; a tenant is named by its opaque reference alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """One thing that can happen: its `name`, why it is told, its fields, and whether it is an audit event."""
+
+    name: str
+    why: str
+    fields: tuple[str, ...] = ()
+    level: Level = "info"
+    audited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; `tenant` is the tenant's opaque reference, `run` the run's id."""
+
+    kind: EventKind
+    fields: Mapping[str, object] = field(default_factory=dict)
+    tenant: str | None = None
+    run: str | None = None
+
+    def __post_init__(self) -> None:
+        if surplus := self.fields.keys() - set(self.kind.fields):
+            raise ValueError(f"event {self.kind.name} has no field {', '.join(sorted(surplus))}")
+
+
+Emit: TypeAlias = Callable[[Event], None]
+
+KINDS: dict[str, EventKind] = {}
+
+
+def _kind(name: str, why: str, *fields: str, level: Level = "info", audited: bool = False) -> EventKind:
+    KINDS[name] = kind = EventKind(name=name, why=why, fields=fields, level=level, audited=audited)
+    return kind
+
+
+PROCESS_STARTED = _kind("process.started", "A process is ready for work.", "process", "version", "pid")
+PROCESS_STOPPING = _kind("process.stopping", "A process was asked to stop and drains.", "process", "signal")
+PROCESS_STOPPED = _kind("process.stopped", "A process ended its work.", "process")
+METRICS_LISTENING = _kind("metrics.listening", "Where /metrics, /livez and /readyz answer.", "host", "port")
+DEPENDENCY_AWAY = _kind(
+    "dependency.away", "PostgreSQL or Redis does not answer; waited for.", "dependency", "error", level="warning"
+)
+FAILURE_UNFORESEEN = _kind(
+    "failure.unforeseen", "An exception nobody planned for; please report it.", "where", "error", "frames", level="error"
+)
+
+SCHEDULER_TICKED = _kind(
+    "scheduler.ticked",
+    "One round of the scheduler.",
+    "requested",
+    "rescued",
+    "rung",
+    "seconds",
+    level="debug",
+)
+RUN_REQUESTED = _kind("run.requested", "A tenant is due, or somebody asked.", "mode", "reason", audited=True)
+RUN_CLAIMED = _kind("run.claimed", "A worker took the run.", "attempt", "fence", "worker", audited=True)
+RUN_YIELDED = _kind("run.yielded", "A slice ended before the run; it goes on later.", "pages", "reason")
+RUN_RESCUED = _kind("run.rescued", "The lease of a run ran out; it is offered again.", level="warning", audited=True)
+RUN_FENCED = _kind("run.fenced", "A worker came too late and wrote nothing.", level="warning", audited=True)
+RUN_RETRIED = _kind(
+    "run.retried", "A run failed and will be tried again.", "code", "after_seconds", level="warning", audited=True
+)
+RUN_ENDED = _kind(
+    "run.ended",
+    "A run came to its end.",
+    "outcome",
+    "code",
+    "revision",
+    "seconds",
+    "requests",
+    "records",
+    "added",
+    "changed",
+    "removed",
+    audited=True,
+)
+PUBLISHED = _kind("publish.ended", "The graph was compared and written.", "phase", "seconds", level="debug")
+
+REQUEST_ANSWERED = _kind(
+    "request.answered",
+    "One request to a ServiceNow instance and its answer.",
+    "endpoint",
+    "table",
+    "fields_hash",
+    "status",
+    "rows",
+    "bytes",
+    "seconds",
+    level="debug",
+    audited=True,
+)
+REQUEST_FAILED = _kind(
+    "request.failed",
+    "A request to a ServiceNow instance that gave nothing of use.",
+    "endpoint",
+    "table",
+    "fields_hash",
+    "status",
+    "code",
+    "seconds",
+    level="warning",
+    audited=True,
+)
+THROTTLE_WAITED = _kind("throttle.waited", "Waited because the instance asked for it.", "seconds")
+TOKEN_FETCHED = _kind("token.fetched", "An access token was given.", "expires_in_seconds", "seconds", audited=True)
+TOKEN_REFUSED = _kind(
+    "token.refused", "The instance refused the credentials.", "status", "code", level="warning", audited=True
+)
+TABLE_JUDGED = _kind("table.judged", "What was read of a table, and how far to trust it.", "table", "verdict", "rows")
+
+MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
+TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)
+TENANT_PAUSED = _kind("tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True)
+CREDENTIAL_STORED = _kind("credential.stored", "Credentials were sealed and stored.", "version", "key_id", audited=True)
+CREDENTIAL_OPENED = _kind("credential.opened", "Credentials were opened in memory.", "version", "key_id", audited=True)
