@@ -56,8 +56,8 @@ class UsageFailure(Failure):
     """The call itself must change."""
 
     code = "usage"
-    retry = "never"
-    audience = "operator"
+    retry: ClassVar[Retry] = "never"
+    audience: ClassVar[Audience] = "operator"
 
 
 class UnknownSetting(UsageFailure):
@@ -106,8 +106,8 @@ class SetupFailure(Failure):
     """The deployment is not ready for work."""
 
     code = "setup"
-    retry = "later"
-    audience = "operator"
+    retry: ClassVar[Retry] = "later"
+    audience: ClassVar[Audience] = "operator"
 
 
 class KeyMissing(SetupFailure):
@@ -158,8 +158,8 @@ class InstanceFailure(Failure):
     """The customer's instance did not answer as it should."""
 
     code = "instance"
-    retry = "later"
-    audience = "tenant"
+    retry: ClassVar[Retry] = "later"
+    audience: ClassVar[Audience] = "tenant"
 
 
 class CredentialsMissing(InstanceFailure):
@@ -212,7 +212,7 @@ class ResponseInvalid(InstanceFailure):
     """An answer that is not what the API promises, with status 200 or not."""
 
     code = "response_invalid"
-    audience = "developer"
+    audience: ClassVar[Audience] = "developer"
 
 
 class OrderIgnored(ResponseInvalid):
@@ -226,7 +226,7 @@ class RunFailure(Failure):
     """The run itself cannot go on."""
 
     code = "run"
-    audience = "operator"
+    audience: ClassVar[Audience] = "operator"
 
 
 class LeaseLost(RunFailure):

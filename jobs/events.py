@@ -54,10 +54,19 @@ PROCESS_STOPPING = _kind("process.stopping", "A process was asked to stop and dr
 PROCESS_STOPPED = _kind("process.stopped", "A process ended its work.", "process")
 METRICS_LISTENING = _kind("metrics.listening", "Where /metrics, /livez and /readyz answer.", "host", "port")
 DEPENDENCY_AWAY = _kind(
-    "dependency.away", "PostgreSQL or Redis does not answer; waited for.", "dependency", "error", level="warning"
+    "dependency.away",
+    "PostgreSQL or Redis does not answer; waited for.",
+    "dependency",
+    "error",
+    level="warning",
 )
 FAILURE_UNFORESEEN = _kind(
-    "failure.unforeseen", "An exception nobody planned for; please report it.", "where", "error", "frames", level="error"
+    "failure.unforeseen",
+    "An exception nobody planned for; please report it.",
+    "where",
+    "error",
+    "frames",
+    level="error",
 )
 
 SCHEDULER_TICKED = _kind(
@@ -72,10 +81,17 @@ SCHEDULER_TICKED = _kind(
 RUN_REQUESTED = _kind("run.requested", "A tenant is due, or somebody asked.", "mode", "reason", audited=True)
 RUN_CLAIMED = _kind("run.claimed", "A worker took the run.", "attempt", "fence", "worker", audited=True)
 RUN_YIELDED = _kind("run.yielded", "A slice ended before the run; it goes on later.", "pages", "reason")
-RUN_RESCUED = _kind("run.rescued", "The lease of a run ran out; it is offered again.", level="warning", audited=True)
+RUN_RESCUED = _kind(
+    "run.rescued", "The lease of a run ran out; it is offered again.", level="warning", audited=True
+)
 RUN_FENCED = _kind("run.fenced", "A worker came too late and wrote nothing.", level="warning", audited=True)
 RUN_RETRIED = _kind(
-    "run.retried", "A run failed and will be tried again.", "code", "after_seconds", level="warning", audited=True
+    "run.retried",
+    "A run failed and will be tried again.",
+    "code",
+    "after_seconds",
+    level="warning",
+    audited=True,
 )
 RUN_ENDED = _kind(
     "run.ended",
@@ -119,14 +135,24 @@ REQUEST_FAILED = _kind(
     audited=True,
 )
 THROTTLE_WAITED = _kind("throttle.waited", "Waited because the instance asked for it.", "seconds")
-TOKEN_FETCHED = _kind("token.fetched", "An access token was given.", "expires_in_seconds", "seconds", audited=True)
+TOKEN_FETCHED = _kind(
+    "token.fetched", "An access token was given.", "expires_in_seconds", "seconds", audited=True
+)
 TOKEN_REFUSED = _kind(
     "token.refused", "The instance refused the credentials.", "status", "code", level="warning", audited=True
 )
-TABLE_JUDGED = _kind("table.judged", "What was read of a table, and how far to trust it.", "table", "verdict", "rows")
+TABLE_JUDGED = _kind(
+    "table.judged", "What was read of a table, and how far to trust it.", "table", "verdict", "rows"
+)
 
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
 TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)
-TENANT_PAUSED = _kind("tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True)
-CREDENTIAL_STORED = _kind("credential.stored", "Credentials were sealed and stored.", "version", "key_id", audited=True)
-CREDENTIAL_OPENED = _kind("credential.opened", "Credentials were opened in memory.", "version", "key_id", audited=True)
+TENANT_PAUSED = _kind(
+    "tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True
+)
+CREDENTIAL_STORED = _kind(
+    "credential.stored", "Credentials were sealed and stored.", "version", "key_id", audited=True
+)
+CREDENTIAL_OPENED = _kind(
+    "credential.opened", "Credentials were opened in memory.", "version", "key_id", audited=True
+)

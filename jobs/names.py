@@ -1,0 +1,24 @@
+"""A tenant's name and what follows from it."""
+
+from __future__ import annotations
+
+import re
+
+from jobs.errors import InvalidName
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\Z")
+
+
+def check_tenant_name(name: str) -> str:
+    """Give the name back if it can be an instance's, else raise InvalidName saying what can."""
+    if not _NAME.match(name):
+        raise InvalidName(
+            f"{name!r} cannot be a tenant's name: use the instance's name, 1 to 40 lower-case letters, digits "
+            "and inner hyphens, as in https://NAME.service-now.com."
+        )
+    return name
+
+
+def schema_name(name: str) -> str:
+    """Give the schema and role of a tenant; hyphens become underscores, which no name has, so none collide."""
+    return "tenant_" + check_tenant_name(name).replace("-", "_")

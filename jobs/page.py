@@ -1,0 +1,179 @@
+"""What is asked of the Table and Aggregate APIs, and what their answers must be to be believed.
+
+ServiceNow answers 200 to many things that are no answer: an error after partial rows, a page for people, a
+query of which a part was dropped. So a page counts only if it parses, holds a list of rows of strings, and
+every row is after the cursor and in order; what was not asked for is dropped.
+
+Paging is by `sys_id`, which is unique and never changes: an offset drifts under writes. The instance applies
+the limit before row ACLs, so a short page is the end only when the rest of the window, by `X-Total-Count` of
+that same query, is covered (ServiceNowDocs c_TableAPI).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from jobs.errors import OrderIgnored, ResponseInvalid
+from jobs.surface import Table
+
+_SYS_ID = re.compile(r"[0-9a-f]{32}\Z")
+_NUL = "\0"
+
+
+class _Error(msgspec.Struct):
+    message: str | None = None
+    detail: str | None = None
+
+
+class _TableAnswer(msgspec.Struct):
+    result: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+    error: _Error | None = None
+    status: str | None = None
+
+
+class _Stats(msgspec.Struct):
+    count: str
+
+
+class _StatsResult(msgspec.Struct):
+    stats: _Stats
+
+
+class _StatsAnswer(msgspec.Struct):
+    result: _StatsResult | msgspec.UnsetType = msgspec.UNSET
+    error: _Error | None = None
+
+
+class _ErrorAnswer(msgspec.Struct):
+    error: _Error | None = None
+
+
+_TABLE_DECODER = msgspec.json.Decoder(_TableAnswer)
+_STATS_DECODER = msgspec.json.Decoder(_StatsAnswer)
+_ERROR_DECODER = msgspec.json.Decoder(_ErrorAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Checked rows of one request, in order of `sys_id`; `surprises` counts fields dropped unasked."""
+
+    rows: tuple[dict[str, str], ...]
+    surprises: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a table's read stands: the last `sys_id` seen, and an offset past rows that ACLs hid after it."""
+
+    cursor: str = ""
+    offset: int = 0
+    ended: bool = False
+
+
+def page_parameters(table: Table, position: Position, *, limit_rows: int) -> dict[str, str]:
+    """Give the parameters of the Table API request for the page after `position`."""
+    terms = [table.filter] if table.filter else []
+    if position.cursor:
+        terms.append(f"sys_id>{position.cursor}")
+    parameters = {
+        "sysparm_query": "^".join([*terms, "ORDERBYsys_id"]),
+        "sysparm_fields": ",".join(table.fields),
+        "sysparm_limit": str(limit_rows),
+        "sysparm_display_value": "false",
+        "sysparm_exclude_reference_link": "true",
+        "sysparm_suppress_pagination_header": "true",
+    }
+    if position.offset:
+        parameters["sysparm_offset"] = str(position.offset)
+    return parameters
+
+
+def count_parameters(table: Table) -> dict[str, str]:
+    """Give the parameters of the Aggregate API request that counts the table's rows."""
+    parameters = {"sysparm_count": "true"}
+    if table.filter:
+        parameters["sysparm_query"] = table.filter
+    return parameters
+
+
+def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
+    """Parse and check one answer of the Table API.
+
+    Raises ResponseInvalid for anything that is not a list of rows of strings, and OrderIgnored when a row is
+    not after `cursor` or not in order: the instance dropped a part of the query (query ACLs do so, with 200).
+    """
+    try:
+        answer = _TABLE_DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ResponseInvalid(_describe_page(table, "is not the JSON of a list of rows of strings")) from None
+    if answer.error is not None or answer.status == "failure":
+        raise ResponseInvalid(
+            _describe_page(table, "carries an error after its rows: the transaction was cancelled")
+        )
+    if isinstance(answer.result, msgspec.UnsetType):
+        raise ResponseInvalid(_describe_page(table, "has no result"))
+    rows, allowed, surprises = answer.result, frozenset(table.fields), 0
+    last = cursor
+    has_nul = b"\\u0000" in body
+    for index, row in enumerate(rows):
+        sys_id = row.get("sys_id", "")
+        if not _SYS_ID.match(sys_id):
+            raise ResponseInvalid(
+                _describe_page(table, "has a row whose sys_id is missing or not 32 hex digits")
+            )
+        if sys_id <= last:
+            raise OrderIgnored(
+                f"The instance dropped the order or the lower bound of a query on {table.name} (a query ACL does "
+                "this silently): grant the integration user query_range on its sys_id."
+            )
+        last = sys_id
+        if not row.keys() <= allowed:
+            surprises += len(row.keys() - allowed)
+            rows[index] = {key: value for key, value in row.items() if key in allowed}
+        if has_nul:
+            rows[index] = {key: value.replace(_NUL, "\ufffd") for key, value in rows[index].items()}
+    return Page(rows=tuple(rows), surprises=surprises)
+
+
+def parse_count(table: Table, body: bytes) -> int:
+    """Parse an answer of the Aggregate API: how many rows match, blind to row ACLs."""
+    try:
+        answer = _STATS_DECODER.decode(body)
+        if answer.error is None and not isinstance(answer.result, msgspec.UnsetType):
+            return int(answer.result.stats.count)
+    except (msgspec.DecodeError, ValueError):
+        pass
+    raise ResponseInvalid(
+        f"The Aggregate API's answer for {table.name} is not a count; look at the instance's logs."
+    )
+
+
+def parse_error(body: bytes) -> tuple[str, str]:
+    """Give message and detail of the API's error envelope, both empty where the body is not one."""
+    try:
+        error = _ERROR_DECODER.decode(body).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "", ""
+    return (error.message or "", error.detail or "") if error else ("", "")
+
+
+def next_position(position: Position, page: Page, *, limit_rows: int, total: int | None) -> Position:
+    """Say where to read on after a page.
+
+    `total` is X-Total-Count of that query: the rows after the cursor, hidden ones counted. A page that ACLs
+    emptied leaves no row to go on from, so the offset steps by the limit within the same window.
+    """
+    covered = position.offset + limit_rows
+    ended = total is not None and total <= covered
+    if page.rows:
+        return Position(cursor=page.rows[-1]["sys_id"], ended=ended)
+    if total is None or ended:
+        return Position(cursor=position.cursor, offset=position.offset, ended=True)
+    return Position(cursor=position.cursor, offset=covered)
+
+
+def _describe_page(table: Table, what: str) -> str:
+    return f"An answer for {table.name} {what}; it was not used. It is asked again with the next try."

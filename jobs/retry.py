@@ -1,0 +1,40 @@
+"""What follows when a run fails: a later try, or the end."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from jobs.errors import ErrorDocument, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a run whose slice failed: `retried` after a wait, or `failed`."""
+
+    ending: str
+    wait_seconds: float
+    error: ErrorDocument
+
+
+def plan_fate(
+    failure: Failure,
+    *,
+    attempt: int,
+    max_attempts: int,
+    base_seconds: float,
+    cap_seconds: float,
+    draw: random.Random,
+) -> Fate:
+    """Plan by the failure's own word and the attempts so far (from 1).
+
+    The wait doubles from `base_seconds` to `cap_seconds` with full jitter, never under what the instance asked
+    for (AWS Architecture Blog, "Exponential Backoff and Jitter").
+    """
+    if failure.retry == "never" or attempt >= max_attempts:
+        return Fate("failed", 0.0, failure.document())
+    asked = failure.after_seconds or 0.0
+    if failure.retry == "now":
+        return Fate("retried", asked, failure.document())
+    ceiling = min(cap_seconds, base_seconds * 2 ** (attempt - 1))
+    return Fate("retried", asked + draw.uniform(0, ceiling), failure.document())

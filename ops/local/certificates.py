@@ -1,0 +1,130 @@
+"""A throw-away certificate authority and one server certificate of it, valid for a day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+ALWAYS = ("127.0.0.1", "::1", "localhost")
+VALID = dt.timedelta(days=1)
+CLOCK_SKEW = dt.timedelta(minutes=5)
+FOR_SIGNING = {"key_cert_sign": True, "crl_sign": True}
+FOR_SERVING = {"digital_signature": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Where the PEM files lie; the authority's own key is kept nowhere."""
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+
+def write_certificates(folder: Path, *, hosts: Sequence[str] = ()) -> Certificates:
+    """Write an authority and a server certificate for loopback and `hosts` (names or addresses)."""
+    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = _build_authority(authority_key)
+    names = [_parse_host(host) for host in dict.fromkeys((*ALWAYS, *hosts))]
+    server = _build_server(server_key.public_key(), names=names, issuer=authority, issuer_key=authority_key)
+    written = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    written.ca_file.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    written.cert_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    _write_key(written.key_file, server_key)
+    return written
+
+
+def _build_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = _build_name("Zaptik local authority")
+    builder = _start_certificate(subject=name, issuer=name, public_key=key.public_key(), issuer_key=key)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    return builder.add_extension(_build_usage(**FOR_SIGNING), critical=True).sign(key, hashes.SHA256())
+
+
+def _build_server(
+    public_key: ec.EllipticCurvePublicKey,
+    *,
+    names: Sequence[x509.GeneralName],
+    issuer: x509.Certificate,
+    issuer_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    builder = _start_certificate(
+        subject=_build_name("localhost"),
+        issuer=issuer.subject,
+        public_key=public_key,
+        issuer_key=issuer_key,
+    )
+    serving = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_build_usage(**FOR_SERVING), critical=True)
+        .add_extension(serving, critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+
+
+def _start_certificate(
+    *,
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePrivateKey,
+) -> x509.CertificateBuilder:
+    # Python 3.13's default context (VERIFY_X509_STRICT) wants both key identifiers.
+    now = dt.datetime.now(dt.UTC)
+    by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    return (
+        x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + VALID)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(by, critical=False)
+    )
+
+
+def _build_name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _build_usage(**granted: bool) -> x509.KeyUsage:
+    every = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    )
+    return x509.KeyUsage(**{name: granted.get(name, False) for name in every})
+
+
+def _parse_host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )

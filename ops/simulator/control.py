@@ -1,0 +1,108 @@
+"""The control API: changes rows and access and shows the request log, for demos and tests.
+
+It is no part of ServiceNow: its paths begin with `/_simulator/`, and it wants its own token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from ops.simulator.replies import bare_json
+
+if TYPE_CHECKING:
+    from ops.simulator.instance import Instance
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+Body = TypeVar("Body")
+_Rows = list[dict[str, str]]
+
+
+class Control:
+    """The handlers over one instance."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes; without a control token there are none."""
+        if not self._instance.control_token:
+            return []
+        table_rows = "/_simulator/rows/{table}"
+        routes = [
+            web.put(table_rows, self._put_rows),
+            web.get(table_rows, self._get_rows),
+            web.delete(table_rows + "/{sys_id}", self._delete_row),
+            web.put("/_simulator/access/{table}", self._put_access),
+            web.put("/_simulator/oauth", self._put_oauth),
+            web.put("/_simulator/latency", self._put_latency),
+            web.put("/_simulator/properties", self._put_properties),
+            web.get("/_simulator/requests", self._get_requests),
+            web.delete("/_simulator/requests", self._delete_requests),
+        ]
+        return [web.RouteDef(r.method, r.path, self._guarded(r.handler), r.kwargs) for r in routes]  # type: ignore[arg-type]
+
+    def _guarded(self, handler: Handler) -> Handler:
+        """Let through who has the token, and turn a body that does not fit into a 400."""
+
+        async def guarded(request: web.Request) -> web.Response:
+            given = request.headers.get("X-Simulator-Token", "")
+            if not hmac.compare_digest(given.encode(), self._instance.control_token.encode()):
+                return bare_json(403, {"error": "the control API wants its token in X-Simulator-Token"})
+            try:
+                return await handler(request)
+            except (msgspec.DecodeError, TypeError, KeyError) as error:
+                return bare_json(400, {"error": f"not a body for {request.path}: {error}"})
+
+        return guarded
+
+    async def _put_rows(self, request: web.Request) -> web.Response:
+        rows = await _body(request, _Rows)
+        self._instance.store.put(request.match_info["table"], rows)
+        return bare_json(200, {"rows": len(rows)})
+
+    async def _get_rows(self, request: web.Request) -> web.Response:
+        return bare_json(200, self._instance.store.rows(request.match_info["table"]))
+
+    async def _delete_row(self, request: web.Request) -> web.Response:
+        deleted = self._instance.store.delete(request.match_info["table"], request.match_info["sys_id"])
+        return bare_json(200 if deleted else 404, {"deleted": deleted})
+
+    async def _put_access(self, request: web.Request) -> web.Response:
+        table, switches = request.match_info["table"], await _body(request, dict[str, Any])
+        self._instance.access[table] = self._instance.access_of(table).changed(switches)
+        return bare_json(200, {"table": table})
+
+    async def _put_oauth(self, request: web.Request) -> web.Response:
+        switches, oauth = await _body(request, dict[str, Any]), self._instance.oauth
+        if switches.get("revoke"):
+            oauth.revoke()
+        oauth.client_secret = switches.get("client_secret", oauth.client_secret)
+        oauth.token_seconds = switches.get("token_seconds", oauth.token_seconds)
+        oauth.has_application_user = switches.get("has_application_user", oauth.has_application_user)
+        return bare_json(200, {})
+
+    async def _put_latency(self, request: web.Request) -> web.Response:
+        self._instance.latency_seconds = (await _body(request, dict[str, float]))["ms"] / 1_000
+        return bare_json(200, {})
+
+    async def _put_properties(self, request: web.Request) -> web.Response:
+        self._instance.returns_no_rows = (await _body(request, dict[str, bool]))["returns_no_rows"]
+        return bare_json(200, {})
+
+    async def _get_requests(self, _request: web.Request) -> web.Response:
+        with self._instance.lock:
+            return bare_json(200, list(self._instance.requests))
+
+    async def _delete_requests(self, _request: web.Request) -> web.Response:
+        with self._instance.lock:
+            self._instance.requests.clear()
+        return bare_json(200, {})
+
+
+async def _body(request: web.Request, kind: type[Body]) -> Body:
+    return msgspec.json.decode(await request.read(), type=kind)

@@ -1,0 +1,167 @@
+-- name: claim_due_tenants
+-- Request a run for each tenant whose turn has come.
+SELECT run_id, tenant_id FROM control.claim_due_tenants(%(batch)s::integer)
+
+-- name: fold_requests
+-- Turn what was asked for into runs.
+SELECT run_id, tenant_id FROM control.fold_requests(%(batch)s::integer)
+
+-- name: rescue_runs
+-- Offer again the runs whose lease ran out.
+SELECT run_id, tenant_id, gave_up FROM control.rescue_runs(%(max_attempts)s::integer)
+
+-- name: runs_to_ring
+-- The runs to ring for: new, due again, or rung too long ago without an answer.
+SELECT control.runs_to_ring(%(batch)s::integer, %(again_after_seconds)s::double precision)
+
+-- name: claim_run
+-- Take a run under lease; no row when another has it or it ended.
+SELECT tenant_id, tenant, schema_name, url, mode, attempt, fence, started_at
+FROM control.claim_run(%(run)s::uuid, %(worker)s::text, %(lease_seconds)s::double precision)
+
+-- name: renew_lease
+-- Hold a run for longer; false when it is no longer ours.
+SELECT control.renew_lease(%(run)s::uuid, %(fence)s::bigint, %(lease_seconds)s::double precision)
+
+-- name: release_run
+-- End a slice that did not publish.
+SELECT control.release_run(%(run)s::uuid, %(fence)s::bigint, %(ending)s::text, %(wait_seconds)s::double precision,
+                           %(failure)s::jsonb)
+
+-- name: record_events
+-- Write audit events in the tenant's transaction; false when the lease is lost.
+SELECT control.record_events(%(run)s::uuid, %(fence)s::bigint, %(events)s::jsonb, %(requests)s::bigint,
+                             %(records)s::bigint)
+
+-- name: finish_run
+-- End the run that published or found nothing new; false when the lease is lost.
+SELECT control.finish_run(%(run)s::uuid, %(fence)s::bigint, %(outcome)s::text, %(revision)s::bigint,
+                          %(as_of)s::timestamptz, %(counts)s::jsonb)
+
+-- name: request_sync
+-- Ask for a run of a tenant.
+SELECT control.request_sync(%(tenant)s::text, %(mode)s::text)
+
+-- name: read_request
+-- Which run a request became; null until the scheduler folds it.
+SELECT run_id FROM control.sync_request WHERE request_id = %(request)s::bigint
+
+-- name: find_tenant
+-- A tenant by its name.
+SELECT tenant_id, name, schema_name, url, every_seconds, state, state_reason
+FROM control.find_tenant(%(tenant)s::text)
+
+-- name: read_fleet
+-- Every tenant with its state and freshness.
+SELECT tenant, url, schema_name, every_seconds, state, revision, published_at, as_of, staleness_seconds, due_seconds,
+       last_error
+FROM control.read_fleet()
+
+-- name: count_runs
+-- How many runs are in each state.
+SELECT state, runs FROM control.count_runs()
+
+-- name: keys_in_use
+-- The ids of the deployment keys that some tenant's data key is wrapped by.
+SELECT control.keys_in_use()
+
+-- name: read_processes
+-- The workers and schedulers seen in the last minutes.
+SELECT process_id, kind, host, pid, version, threads, started_at, seen_at
+FROM control.process WHERE seen_at > clock_timestamp() - %(within_seconds)s::double precision * interval '1 second'
+ORDER BY kind, started_at
+
+-- name: report_process
+-- Say that a process lives.
+INSERT INTO control.process (process_id, kind, host, pid, version, threads)
+VALUES (%(process_id)s::uuid, %(kind)s, %(host)s, %(pid)s::integer, %(version)s, %(threads)s::integer)
+ON CONFLICT (process_id) DO UPDATE SET seen_at = clock_timestamp()
+
+-- name: forget_process
+-- Take a process off the list when it stops, and those that died long ago with it.
+DELETE FROM control.process
+WHERE process_id = %(process_id)s::uuid OR seen_at < clock_timestamp() - interval '1 day'
+
+-- name: read_runs
+-- The newest runs of the tenant that the transaction names.
+SELECT run_id, state, mode, revision, requests, records, nodes, edges, added, changed, removed, error,
+       requested_at, started_at, ended_at
+FROM control.run WHERE run_id = %(run)s::uuid OR %(run)s::uuid IS NULL
+ORDER BY requested_at DESC LIMIT %(limit)s::integer
+
+-- name: read_data_key
+-- The tenant's wrapped data key.
+SELECT key_id, wrapped FROM control.data_key WHERE tenant_id = %(tenant_id)s::uuid
+
+-- name: store_data_key
+-- Keep a tenant's first data key; no row when it has one.
+INSERT INTO control.data_key (tenant_id, key_id, wrapped)
+VALUES (%(tenant_id)s::uuid, %(key_id)s, %(wrapped)s::bytea)
+ON CONFLICT (tenant_id) DO NOTHING RETURNING key_id
+
+-- name: read_credential
+-- The tenant's newest sealed credentials.
+SELECT c.version, c.envelope, k.key_id, k.wrapped
+FROM control.credential c JOIN control.data_key k USING (tenant_id)
+WHERE c.tenant_id = %(tenant_id)s::uuid ORDER BY c.version DESC LIMIT 1
+
+-- name: next_credential_version
+-- The version that the next stored credentials will have.
+SELECT coalesce(max(version), 0) + 1 FROM control.credential WHERE tenant_id = %(tenant_id)s::uuid
+
+-- name: store_credential
+-- Keep sealed credentials under a new version; an earlier version goes.
+WITH earlier AS (
+    DELETE FROM control.credential WHERE tenant_id = %(tenant_id)s::uuid AND version < %(version)s::integer
+)
+INSERT INTO control.credential (tenant_id, version, envelope)
+VALUES (%(tenant_id)s::uuid, %(version)s::integer, %(envelope)s::bytea)
+
+-- name: change_tenant_state
+-- Let a tenant run, at once, or hold it with a reason.
+UPDATE control.tenant SET state = %(state)s, state_reason = %(reason)s,
+    next_due_at = CASE WHEN %(state)s = 'active' THEN clock_timestamp() ELSE next_due_at END
+WHERE tenant_id = %(tenant_id)s::uuid
+
+-- name: insert_event
+-- Write one audit event of an act outside a run.
+INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+VALUES (%(action)s, %(tenant_id)s::uuid, %(run)s::uuid, %(detail)s::jsonb)
+
+-- name: add_tenant
+-- Register a tenant; no row when one of that name is there.
+INSERT INTO control.tenant (name, schema_name, url, every_seconds)
+VALUES (%(name)s, %(schema_name)s, %(url)s, %(every_seconds)s::integer)
+ON CONFLICT (name) DO NOTHING RETURNING tenant_id
+
+-- name: list_schemas
+-- Every tenant's schema, for `migrate`.
+SELECT name, schema_name FROM control.tenant ORDER BY name
+
+-- name: read_control_version
+-- The version of the control schema.
+SELECT max(version) FROM control.schema_version
+
+-- name: read_unsafe_attributes
+-- What the connected role has that the app's role must not have.
+SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.rolinherit,
+       EXISTS (SELECT 1 FROM pg_class c WHERE c.relowner = r.oid) AS owns_tables
+FROM pg_roles r WHERE r.rolname = current_user
+
+-- name: read_open_doors
+-- Privileges of PUBLIC that `migrate` took away and that are there again.
+SELECT 'TEMPORARY on the database' AS door FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'
+UNION ALL
+SELECT 'CREATE on schema public' FROM pg_namespace n, aclexplode(n.nspacl) a
+WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
+UNION ALL
+SELECT 'USAGE on language ' || l.lanname FROM pg_language l, aclexplode(coalesce(l.lanacl, acldefault('l', l.lanowner))) a
+WHERE l.lanname IN ('sql', 'plpgsql') AND a.grantee = 0
+UNION ALL
+SELECT 'EXECUTE on ' || p.oid::regprocedure::text
+FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
+  AND (p.proname IN ('set_config', 'ts_stat') OR p.proname ~ '^(query|table|schema|database|cursor)_to_xml'
+       OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
+ORDER BY 1

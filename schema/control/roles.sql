@@ -1,0 +1,41 @@
+-- Run by every `migrate`, as the administrator: the roles of the deployment, and what PUBLIC may no longer do.
+-- Each revoke closes a way out of a tenant's transaction; see docs/explanation/architecture.md, "The boundary".
+DO $roles$
+BEGIN
+    IF to_regrole('zaptik_owner') IS NULL THEN CREATE ROLE zaptik_owner NOLOGIN; END IF;
+    IF to_regrole('zaptik_fleet') IS NULL THEN CREATE ROLE zaptik_fleet NOLOGIN; END IF;
+    IF to_regrole('zaptik_app') IS NULL THEN CREATE ROLE zaptik_app LOGIN; END IF;
+    EXECUTE format('GRANT CREATE, CONNECT ON DATABASE %I TO zaptik_owner', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO zaptik_app', current_database());
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('COMMENT ON ROLE zaptik_owner IS %L', 'zaptik deployment in database ' || current_database());
+END
+$roles$;
+
+ALTER ROLE zaptik_owner NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+
+GRANT zaptik_fleet TO zaptik_owner;  -- so that the owner's migrations can hand functions to it
+
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
+GRANT USAGE ON LANGUAGE sql, plpgsql TO zaptik_owner, zaptik_fleet;
+
+-- Each of these evaluates a text given at run time as a query or as a setting.
+DO $functions$
+DECLARE
+    evaluator regprocedure;
+BEGIN
+    FOR evaluator IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+          AND (proname IN ('set_config', 'ts_stat')
+               OR proname ~ '^(query|table|schema|database|cursor)_to_xml'
+               OR (proname = 'ts_rewrite' AND pronargs = 2))
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', evaluator);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO zaptik_owner', evaluator);
+    END LOOP;
+END
+$functions$;

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, roles, migrations, runs, staging, revisions. The SQL itself is in `schema`."""

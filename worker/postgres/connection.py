@@ -1,0 +1,145 @@
+"""One short connection, and the two ways into a tenant for one transaction.
+
+A connection is opened for a slice or a command and closed after it: a backend that has touched thousands of
+tenants keeps their catalogue in memory. Every statement goes by the extended protocol (binary cursors,
+nothing prepared), by which the server takes one statement only, and which passes a transaction-mode pooler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.rows import DictRow, dict_row
+
+import schema
+from jobs.errors import DatabaseAway, DatabaseUnsafe, Failure, NotMigrated
+
+Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
+
+_CONNECT_TIMEOUT_SECONDS = 10
+
+
+@asynccontextmanager
+async def open_connection(url: str, *, purpose: str) -> AsyncIterator[Connection]:
+    """Open a connection in autocommit mode and close it at the end.
+
+    `purpose` is shown in pg_stat_activity. Raises DatabaseAway when the server does not answer or refuses us,
+    and translates what the block raises from the database.
+    """
+    with translated_errors():
+        connection = await psycopg.AsyncConnection.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            row_factory=dict_row,
+            connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+            application_name=f"zaptik {purpose}",
+        )
+        async with connection:
+            yield connection
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's exceptions into ours; their text can hold rows, so only the SQLSTATE is kept."""
+    try:
+        yield
+    except (
+        errors.UndefinedTable,
+        errors.InvalidSchemaName,
+        errors.UndefinedFunction,
+        errors.UndefinedColumn,
+    ):
+        raise NotMigrated(
+            "The database is not at the version this code needs: run `zaptik migrate` with "
+            "ZAPTIK_ADMIN_DATABASE_URL set."
+        ) from None
+    except errors.InsufficientPrivilege as error:
+        raise DatabaseUnsafe(
+            f"PostgreSQL refused a statement for want of a privilege (SQLSTATE {error.sqlstate}): run `zaptik "
+            "migrate`, and connect workers as zaptik_app."
+        ) from None
+    except psycopg.OperationalError as error:
+        raise DatabaseAway(_describe_away(error)) from None
+    except psycopg.Error as error:
+        raise DatabaseFailure(
+            f"PostgreSQL refused a statement: {type(error).__name__}, SQLSTATE {error.sqlstate}, constraint "
+            f"{error.diag.constraint_name}, table {error.diag.table_name}."
+        ) from None
+
+
+class DatabaseFailure(Failure):
+    """PostgreSQL refused a statement for a reason nobody planned for."""
+
+    code = "database"
+    retry = "later"
+    audience = "developer"
+
+
+def statement(area: schema.Area, name: str, *, within: str | None = None) -> sql.SQL:
+    """Give a named query; `within` is the tenant's schema that `{tenant}` stands for."""
+    return compose_text(schema.read_queries(area)[name].sql, within=within)
+
+
+def compose_text(text: str, *, within: str | None = None) -> sql.SQL:
+    """Make our own SQL text a statement, with the tenant's schema written in."""
+    if within is not None:
+        text = text.replace("{tenant}", sql.Identifier(within).as_string())
+    return sql.SQL(text)
+
+
+async def fetch_rows(
+    connection: Connection, area: schema.Area, name: str, /, *, within: str | None = None, **values: object
+) -> list[DictRow]:
+    """Run a named query and give its rows."""
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(statement(area, name, within=within), values)
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def fetch_row(
+    connection: Connection, area: schema.Area, name: str, /, *, within: str | None = None, **values: object
+) -> DictRow | None:
+    """Run a named query and give its first row, or None."""
+    rows = await fetch_rows(connection, area, name, within=within, **values)
+    return rows[0] if rows else None
+
+
+async def fetch_value(
+    connection: Connection, area: schema.Area, name: str, /, *, within: str | None = None, **values: object
+) -> Any:
+    """Run a named query and give the first column of its first row, or None."""
+    row = await fetch_row(connection, area, name, within=within, **values)
+    return next(iter(row.values())) if row else None
+
+
+@asynccontextmanager
+async def as_tenant(connection: Connection, tenant_schema: str) -> AsyncIterator[None]:
+    """Be the tenant's role for one transaction: it alone sees the rows of its schema."""
+    async with connection.transaction(), connection.cursor(binary=True) as cursor:
+        await cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(tenant_schema)))
+        yield
+
+
+@asynccontextmanager
+async def in_tenant_rows(connection: Connection, tenant_id: object) -> AsyncIterator[None]:
+    """See one tenant's rows of the `control` schema for one transaction."""
+    async with connection.transaction(), connection.cursor(binary=True) as cursor:
+        await cursor.execute(sql.SQL("SET LOCAL zaptik.tenant = {}").format(sql.Literal(str(tenant_id))))
+        yield
+
+
+def _describe_away(error: psycopg.OperationalError) -> str:
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        reason = "it did not answer in time"
+    elif error.sqlstate in {"28P01", "28000"} or "password authentication failed" in str(error):
+        reason = "it refused the user or the password"
+    elif "certificate" in str(error) or "SSL" in str(error):
+        reason = "TLS could not be set up or its certificate not be verified"
+    else:
+        reason = f"no connection, or it was cut ({error.sqlstate or 'no SQLSTATE'})"
+    return f"PostgreSQL is away: {reason}. Check ZAPTIK_DATABASE_URL (or the ADMIN one) and that the server runs."

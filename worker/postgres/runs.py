@@ -1,0 +1,116 @@
+"""Runs: asked for, claimed under a lease with a fence, renewed, released. The row is the record of the work.
+
+A claim raises the run's fence; whoever comes with an older one writes nothing more. See
+`docs/explanation/architecture.md`, "The run".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from jobs.retry import Fate
+from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
+
+RING_BATCH = 500
+CLAIM_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """A run held under lease, and the tenant it is for."""
+
+    run_id: UUID
+    tenant_id: UUID
+    tenant: str
+    schema_name: str
+    url: str
+    mode: str
+    attempt: int
+    fence: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of the scheduler did: runs requested, rescued and given up, by tenant and run."""
+
+    requested: Sequence[tuple[UUID, UUID]]
+    rescued: Sequence[tuple[UUID, UUID]]
+    gave_up: Sequence[tuple[UUID, UUID]]
+    to_ring: Sequence[UUID]
+
+
+async def plan_round(connection: Connection, *, max_attempts: int, again_after_seconds: float) -> Round:
+    """Rescue, request and choose what to ring for; each statement commits on its own."""
+    rescued = await fetch_rows(connection, "control", "rescue_runs", max_attempts=max_attempts)
+    folded = await fetch_rows(connection, "control", "fold_requests", batch=RING_BATCH)
+    due: list[dict[str, Any]] = []
+    while batch := await fetch_rows(connection, "control", "claim_due_tenants", batch=CLAIM_BATCH):
+        due.extend(batch)
+    rung = await fetch_rows(
+        connection, "control", "runs_to_ring", batch=RING_BATCH, again_after_seconds=again_after_seconds
+    )
+    return Round(
+        requested=[(row["tenant_id"], row["run_id"]) for row in (*folded, *due)],
+        rescued=[(row["tenant_id"], row["run_id"]) for row in rescued if not row["gave_up"]],
+        gave_up=[(row["tenant_id"], row["run_id"]) for row in rescued if row["gave_up"]],
+        to_ring=[row["runs_to_ring"] for row in rung],
+    )
+
+
+async def claim_run(
+    connection: Connection, run_id: UUID, *, worker: str, lease_seconds: float
+) -> ClaimedRun | None:
+    """Take a run under lease; None when it is not there to be taken, which a late doorbell often finds."""
+    row = await fetch_row(
+        connection, "control", "claim_run", run=run_id, worker=worker, lease_seconds=lease_seconds
+    )
+    return ClaimedRun(run_id=run_id, **row) if row else None
+
+
+async def renew_lease(connection: Connection, run: ClaimedRun, *, lease_seconds: float) -> bool:
+    """Hold a run for longer; False when it is no longer ours."""
+    return bool(
+        await fetch_value(
+            connection, "control", "renew_lease", run=run.run_id, fence=run.fence, lease_seconds=lease_seconds
+        )
+    )
+
+
+async def yield_run(connection: Connection, run: ClaimedRun) -> bool:
+    """Put an unfinished run back into the queue with what it staged; False when the lease is lost."""
+    return await _release(connection, run, "yielded", 0.0, None)
+
+
+async def release_failed(connection: Connection, run: ClaimedRun, fate: Fate) -> bool:
+    """End a slice that failed as its fate says; False when the lease is lost."""
+    return await _release(connection, run, fate.ending, fate.wait_seconds, dict(fate.error))
+
+
+async def request_sync(connection: Connection, tenant: str, *, mode: str) -> int:
+    """Ask for a run; gives the request's number."""
+    return int(await fetch_value(connection, "control", "request_sync", tenant=tenant, mode=mode))
+
+
+async def read_request(connection: Connection, tenant_id: UUID, request: int) -> UUID | None:
+    """Give the run that a request became, None while no scheduler took it up."""
+    async with in_tenant_rows(connection, tenant_id):
+        run: UUID | None = await fetch_value(connection, "control", "read_request", request=request)
+    return run
+
+
+async def _release(
+    connection: Connection, run: ClaimedRun, ending: str, wait_seconds: float, failure: dict[str, Any] | None
+) -> bool:
+    return bool(
+        await fetch_value(
+            connection, "control", "release_run", run=run.run_id, fence=run.fence, ending=ending,
+            wait_seconds=wait_seconds, failure=msgspec.json.encode(failure).decode() if failure else None,
+        )
+    )  # fmt: skip

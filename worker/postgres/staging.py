@@ -1,0 +1,141 @@
+"""What a run has read, kept in the tenant's schema until it publishes: pages, cursors, verdicts.
+
+A page, the table's new cursor and the audit events of the requests behind it commit together, so nothing in a
+revision rests on an unrecorded request, and a killed worker loses at most the page it was reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from jobs.errors import LeaseLost, NotMigrated
+from jobs.events import Event
+from jobs.graph import GraphPart
+from jobs.verdict import Verdict
+from schema import latest_version
+from worker.postgres.connection import Connection, as_tenant, fetch_rows, fetch_value
+from worker.postgres.runs import ClaimedRun
+
+
+@dataclass(frozen=True, slots=True)
+class TableRead:
+    """How far a run has read one table; `verdict` is None while it is not at its end."""
+
+    table: str
+    cursor: str
+    pages: int
+    rows: int
+    requests: int
+    counted: int | None
+    hidden: int
+    read: str
+    verdict: str | None
+    reason: str | None
+    as_of: object
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPage:
+    """One checked page, ready to be kept: its number from 1, the cursor after it, and what it says."""
+
+    table: str
+    page: int
+    depth: int
+    cursor: str
+    rows: int
+    requests: int
+    part: GraphPart
+
+
+async def check_version(connection: Connection, tenant_schema: str) -> None:
+    """Raise NotMigrated when this code does not know the tenant's schema; other tenants are not touched."""
+    async with as_tenant(connection, tenant_schema):
+        version = await fetch_value(connection, "tenant", "read_schema_version", within=tenant_schema)
+    if version != (needed := latest_version("tenant")):
+        raise NotMigrated(
+            f"The schema {tenant_schema} is at version {version} and this worker needs {needed}: run `zaptik "
+            "migrate`, or the release that fits the schema."
+        )
+
+
+async def read_progress(connection: Connection, run: ClaimedRun) -> dict[str, TableRead]:
+    """Give how far earlier slices of a run came, by table."""
+    async with as_tenant(connection, run.schema_name):
+        rows = await fetch_rows(
+            connection, "tenant", "read_table_reads", within=run.schema_name, run=run.run_id
+        )
+    return {row["table_name"]: TableRead(row.pop("table_name"), **row) for row in rows}
+
+
+async def begin_table(
+    connection: Connection, run: ClaimedRun, *, table: str, counted: int | None, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Note that a table is begun, with the instance's count before."""
+    async with as_tenant(connection, run.schema_name):
+        await fetch_rows(
+            connection, "tenant", "begin_table", within=run.schema_name,
+            run=run.run_id, table=table, counted=counted, requests=requests,
+        )  # fmt: skip
+        await record_events(connection, run, events, requests=requests, records=0)
+
+
+async def stage_page(
+    connection: Connection, run: ClaimedRun, page: StagedPage, *, events: Sequence[Event]
+) -> None:
+    """Keep a page and move the table's cursor; LeaseLost when another worker has the run."""
+    async with as_tenant(connection, run.schema_name):
+        await fetch_rows(
+            connection, "tenant", "stage_page", within=run.schema_name, run=run.run_id, table=page.table,
+            page=page.page, depth=page.depth, nodes=page.part.nodes.decode(), edges=page.part.edges.decode(),
+        )  # fmt: skip
+        await fetch_rows(
+            connection, "tenant", "advance_table", within=run.schema_name, run=run.run_id, table=page.table,
+            page=page.page, cursor=page.cursor, rows=page.rows, requests=page.requests,
+        )  # fmt: skip
+        await record_events(connection, run, events, requests=page.requests, records=page.rows)
+
+
+async def judge_table(
+    connection: Connection, run: ClaimedRun, *, table: str, verdict: Verdict, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Close a table's read with its verdict."""
+    async with as_tenant(connection, run.schema_name):
+        await fetch_rows(
+            connection, "tenant", "judge_table", within=run.schema_name, run=run.run_id, table=table,
+            requests=requests, hidden=verdict.hidden, verdict=verdict.name, reason=verdict.reason,
+        )  # fmt: skip
+        await record_events(connection, run, events, requests=requests, records=0)
+
+
+async def record_alone(
+    connection: Connection, run: ClaimedRun, *, requests: int, events: Sequence[Event]
+) -> None:
+    """Write events for which there is nothing else to commit: a token, a failed request."""
+    async with as_tenant(connection, run.schema_name):
+        await record_events(connection, run, events, requests=requests, records=0)
+
+
+async def record_events(
+    connection: Connection, run: ClaimedRun, events: Sequence[Event], *, requests: int, records: int
+) -> None:
+    """Write audit events and count the run's work, in the tenant's transaction; LeaseLost when fenced."""
+    details = [{"action": event.kind.name, "detail": event.fields} for event in events]
+    held = await fetch_value(
+        connection, "control", "record_events", run=run.run_id, fence=run.fence,
+        events=msgspec.json.encode(details).decode(), requests=requests, records=records,
+    )  # fmt: skip
+    if not held:
+        raise lease_lost(run.run_id)
+
+
+def lease_lost(run_id: UUID) -> LeaseLost:
+    """Make the failure of a worker that came too late."""
+    return LeaseLost(
+        f"The lease of run {run_id} is lost: another worker has it, or it ended. Nothing was written."
+    )

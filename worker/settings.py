@@ -1,0 +1,325 @@
+"""Every setting, read once from variables with the prefix ZAPTIK_, checked, frozen, and passed explicitly.
+
+Nothing here opens a file or a connection: a path is only a path. What leaves the machine must be encrypted
+and verified, so a URL that would talk in clear to another host is refused here, before anything can use it.
+No message repeats a value, since a value may be a password; pydantic's own errors print it, so none escapes.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NoReturn, Self
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from jobs.errors import InvalidSetting, UnknownSetting
+
+PREFIX: Final = "ZAPTIK_"
+_TEST_PREFIX: Final = "ZAPTIK_TEST_"
+
+_DATABASE_FORM: Final = "postgresql://USER:PASSWORD@HOST:5432/NAME?sslmode=verify-full"
+_REDIS_FORM: Final = "rediss://USER:PASSWORD@HOST:6379/0"
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_REDIS_UNVERIFIED: Final = frozenset({"ssl_cert_reqs", "ssl_check_hostname"})
+
+_TYPE_NAMES: Final = {
+    "password": "secret text",
+    "path": "path",
+    "array": "list",
+    "integer": "integer",
+    "number": "number",
+}
+
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_HOST_PATTERN: Final = re.compile(
+    rf"(?:(?:{_LABEL}\.)*{_LABEL}|\*\.(?:{_LABEL}\.)+{_LABEL}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
+)
+_MAX_PORT: Final = 65535
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in _LOOPBACK)
+
+
+def _split_url(text: str, *, schemes: frozenset[str], form: str) -> SplitResult:
+    """Split a URL so that no client can read another host in it than we do.
+
+    libpq ends the user part at the first @ before a slash, urllib at the last one before a slash, ? or #; a
+    URL in which these differ is refused rather than interpreted.
+    """
+    if any(ord(character) <= 0x20 or character in "#\\" for character in text):  # noqa: PLR2004  space
+        raise ValueError(f"write {form}, with spaces, # and \\ percent-encoded")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError(f"write {form}") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"write {form}")
+    if parts.netloc.count("@") > 1 or "@" in parts.path or "@" in parts.query:
+        raise ValueError(f"write {form}, with @ / ? in the user, password or query percent-encoded")
+    return parts
+
+
+def _read_database_hosts(parts: SplitResult, options: Mapping[str, str]) -> list[str]:
+    """Give every host libpq would try: the query's `host` replaces the one before the path."""
+    hosts = options["host"].split(",") if "host" in options else _read_netloc_hosts(parts)
+    return hosts + options["hostaddr"].split(",") if "hostaddr" in options else hosts
+
+
+def _read_netloc_hosts(parts: SplitResult) -> list[str]:
+    hosts = []
+    for place in parts.netloc.rpartition("@")[2].split(","):
+        host = place[1 : place.find("]")] if place.startswith("[") else place.partition(":")[0]
+        hosts.extend(unquote(host).split(","))  # libpq too splits once more, after decoding
+    return hosts
+
+
+def _check_database_url(secret: SecretStr) -> SecretStr:
+    schemes = frozenset({"postgresql", "postgres"})
+    parts = _split_url(secret.get_secret_value(), schemes=schemes, form=_DATABASE_FORM)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # An empty host means PGHOST or a compiled-in folder to libpq: it is not ours to call that local.
+    is_local = all(
+        host.startswith("/") or _is_loopback(host) for host in _read_database_hosts(parts, options)
+    )
+    is_verified = options.get("sslmode") == "verify-full" and "ssl" not in options
+    if not is_local and not is_verified:
+        raise ValueError(
+            f"write {_DATABASE_FORM} (sslmode=verify-full may be left out only where every host is a "
+            "loopback address, or a Unix socket's folder as ?host=/folder)"
+        )
+    return secret
+
+
+def _check_redis_url(secret: SecretStr) -> SecretStr:
+    schemes = frozenset({"rediss", "redis", "unix"})
+    parts = _split_url(secret.get_secret_value(), schemes=schemes, form=_REDIS_FORM)
+    if surplus := _REDIS_UNVERIFIED.intersection(name for name, _ in parse_qsl(parts.query)):
+        raise ValueError(
+            f"leave {' and '.join(sorted(surplus))} out: the server's certificate is always verified; name "
+            f"its authority in {PREFIX}REDIS_CA_FILE"
+        )
+    if parts.scheme == "redis" and not _is_loopback(parts.hostname or ""):
+        raise ValueError(
+            f"write {_REDIS_FORM} (redis:// only to a loopback address; unix:///path/redis.sock for a Unix "
+            "socket)"
+        )
+    return secret
+
+
+def _split_list(value: object) -> object:
+    return tuple(re.split(r"[\s,]+", value.strip(" ,\t\n"))) if isinstance(value, str) else value
+
+
+def _check_host_pattern(pattern: str) -> str:
+    lowered = pattern.lower()
+    match = _HOST_PATTERN.fullmatch(lowered)
+    if match is None or int(match["port"] or 0) > _MAX_PORT:
+        raise ValueError("write hosts as host, host:port or *.example.com, separated by commas or spaces")
+    return lowered
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis_url)]
+HostPatterns = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_host_pattern)], ...], BeforeValidator(_split_list)
+]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """All settings of every process and command; see `docs/reference/settings.md`, generated from here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False
+    )
+
+    database_url: DatabaseUrl | None = Field(
+        None,
+        description="PostgreSQL as `zaptik_app`, for workers and schedulers. TLS `sslmode=verify-full`, "
+        "unless a Unix socket or loopback.",
+    )
+    admin_database_url: DatabaseUrl | None = Field(
+        None,
+        description="PostgreSQL as an administrator, only for `migrate`, `tenant add` and the like. Never "
+        "given to a worker. TLS as above.",
+    )
+    redis_url: RedisUrl | None = Field(
+        None,
+        description="Redis, in a logical database of its own: `rediss://`, unless a Unix socket or loopback.",
+    )
+    redis_ca_file: Path | None = Field(
+        None, description="Certificate authorities that vouch for Redis (PEM)."
+    )
+    keyring_file: Path | None = Field(
+        None, description="The deployment's keys, as a file no one else may read (`zaptik keys generate`)."
+    )
+    keyring: SecretStr | None = Field(
+        None, description="The deployment's keys as the same JSON text, where a file is not to be had."
+    )
+    instance_hosts: HostPatterns = Field(
+        (),
+        description="Hosts allowed beside `*.service-now.com`: `host`, `host:port` or `*.example.com`, "
+        "separated by commas or spaces.",
+    )
+    ca_file: Path | None = Field(None, description="Further certificate authorities for instances (PEM).")
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="The address on which /metrics, /livez and /readyz answer."
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=_MAX_PORT,
+        description="Its port; 0 takes a free one. Not set: 9191 for a worker, 9190 for a scheduler.",
+    )
+    worker_threads: int = Field(4, ge=1, le=256, description="Runs at once in one worker process.")
+    slice_seconds: Seconds = Field(
+        120, description="How long a worker stays with one run before others have their turn."
+    )
+    lease_seconds: Seconds = Field(
+        60, description="How long a silent worker keeps a run before it is offered again."
+    )
+    scheduler_tick_seconds: Seconds = Field(5, description="The pause between two rounds of the scheduler.")
+    page_rows: int = Field(
+        1000, ge=1, le=10_000, description="Rows asked for in one request (`sysparm_limit`)."
+    )
+    request_timeout_seconds: Seconds = Field(
+        60, description="The most one request to an instance may take, all in all."
+    )
+    instance_concurrency: int = Field(
+        4, ge=1, le=64, description="The most requests at once to one instance."
+    )
+    max_attempts: int = Field(5, ge=1, le=100, description="How often a run is tried before it is given up.")
+    drain_seconds: Seconds = Field(
+        25, description="How long a stopping process may finish its work; less than the orchestrator's grace."
+    )
+    retry_base_seconds: Seconds = Field(10, description="The wait before the first retry of a run; doubles.")
+    retry_cap_seconds: Seconds = Field(900, description="The longest wait between two tries of a run.")
+    log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is written."
+    )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.keyring is not None and self.keyring_file is not None:
+            raise ValueError(f"set {PREFIX}KEYRING_FILE or {PREFIX}KEYRING, not both")
+        if self.retry_base_seconds > self.retry_cap_seconds:
+            raise ValueError(f"set {PREFIX}RETRY_BASE_SECONDS to no more than {PREFIX}RETRY_CAP_SECONDS")
+        return self
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102  pydantic's name; only `read_settings` gives values
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("settings hold secrets and are not pickled")
+
+    def require_database_url(self) -> str:
+        """Give the URL of PostgreSQL as `zaptik_app`; `InvalidSetting` where it is not set."""
+        return _require(self.database_url, "database_url", _DATABASE_FORM)
+
+    def require_admin_database_url(self) -> str:
+        """Give the URL of PostgreSQL as an administrator; `InvalidSetting` where it is not set."""
+        return _require(self.admin_database_url, "admin_database_url", _DATABASE_FORM)
+
+    def require_redis_url(self) -> str:
+        """Give the URL of Redis; `InvalidSetting` where it is not set."""
+        return _require(self.redis_url, "redis_url", _REDIS_FORM)
+
+
+def _require(secret: SecretStr | None, field: str, form: str) -> str:
+    if secret is None:
+        raise InvalidSetting(f"set {variable_of(field)} to {form}")
+    return secret.get_secret_value()
+
+
+def variable_of(field: str) -> str:
+    """Give the variable that sets a field."""
+    return PREFIX + field.upper()
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from variables, `os.environ` say; an empty one counts as not set.
+
+    Raises `UnknownSetting` for a variable with our prefix that is none, and `InvalidSetting` with every
+    variable that cannot be used and what to write in it, never with its value.
+    """
+    fields = {variable_of(field): field for field in Settings.model_fields}
+    ours = {name: text for name, text in environ.items() if _is_ours(name)}
+    if unknown := sorted(ours.keys() - fields.keys()):
+        raise UnknownSetting("; ".join(_describe_unknown(name, list(fields)) for name in unknown))
+    try:
+        return Settings.model_validate({fields[name]: text for name, text in ours.items() if text.strip()})
+    except ValidationError as error:
+        complaints = dict.fromkeys(_describe_invalid(detail) for detail in error.errors(include_input=False))
+    raise InvalidSetting("; ".join(complaints))
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(PREFIX) and not name.startswith(_TEST_PREFIX)
+
+
+def _describe_unknown(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else "unset it, or see docs/reference/settings.md"
+    return f"{name} is no setting: {hint}"
+
+
+def _describe_invalid(detail: Mapping[str, Any]) -> str:
+    what = detail["msg"].removeprefix("Value error, ")
+    return f"{variable_of(str(detail['loc'][0]))}: {what}" if detail["loc"] else what
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting, as its reference page shows it."""
+
+    variable: str
+    type: str
+    default: str
+    meaning: str
+
+
+def describe_settings() -> tuple[SettingRow, ...]:
+    """Describe every setting, in the order of the fields, for `docs/reference/settings.md`."""
+    shapes = Settings.model_json_schema()["properties"]
+    return tuple(
+        SettingRow(
+            variable=variable_of(name),
+            type=_describe_type(shapes[name]),
+            default="" if field.default in (None, ()) else f"{field.default}",
+            meaning=field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    )
+
+
+def _describe_type(shape: Mapping[str, Any]) -> str:
+    if "anyOf" in shape:
+        return _describe_type(shape["anyOf"][0])
+    if "enum" in shape:
+        return ", ".join(shape["enum"])
+    name = _TYPE_NAMES.get(shape.get("format", shape["type"]), "text")
+    if "maximum" not in shape:
+        return name
+    least = f"{shape['minimum']}" if "minimum" in shape else f"more than {shape['exclusiveMinimum']}"
+    return f"{name}, {least} to {shape['maximum']}"
