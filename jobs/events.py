@@ -60,6 +60,9 @@ DEPENDENCY_AWAY = _kind(
     "error",
     level="warning",
 )
+LIBRARY_LOGGED = _kind(
+    "library.logged", "A library warns.", "logger", "severity", "message", "error", level="warning"
+)
 FAILURE_UNFORESEEN = _kind(
     "failure.unforeseen",
     "An exception nobody planned for; please report it.",
@@ -136,10 +139,16 @@ REQUEST_FAILED = _kind(
 )
 THROTTLE_WAITED = _kind("throttle.waited", "Waited because the instance asked for it.", "seconds")
 TOKEN_FETCHED = _kind(
-    "token.fetched", "An access token was given.", "expires_in_seconds", "seconds", audited=True
+    "token.fetched", "An access token was given.", "status", "expires_in_seconds", "seconds", audited=True
 )
 TOKEN_REFUSED = _kind(
-    "token.refused", "The instance refused the credentials.", "status", "code", level="warning", audited=True
+    "token.refused",
+    "The instance refused the credentials.",
+    "status",
+    "code",
+    "seconds",
+    level="warning",
+    audited=True,
 )
 TABLE_JUDGED = _kind(
     "table.judged", "What was read of a table, and how far to trust it.", "table", "verdict", "rows"
@@ -150,6 +159,7 @@ TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audi
 TENANT_PAUSED = _kind(
     "tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True
 )
+TENANT_RESUMED = _kind("tenant.resumed", "A tenant may run again.", "reason", audited=True)
 CREDENTIAL_STORED = _kind(
     "credential.stored", "Credentials were sealed and stored.", "version", "key_id", audited=True
 )

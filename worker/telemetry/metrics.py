@@ -1,0 +1,211 @@
+"""Prometheus metrics, driven by events alone, and the figures of the fleet that the scheduler reads by SQL.
+
+No label names a tenant: ten thousand of them make a scrape of seconds. Worker and scheduler have one registry
+each; a name that only the other can know is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from jobs import events
+from jobs.events import Event
+
+_RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+_REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_PUBLISH_SECONDS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
+_STALENESS: Final = (0.5, 1, 1.25, 1.5, 2, 3, 5, 10, 24, 100)
+_CHANGES: Final = ("added", "changed", "removed")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFigures:
+    """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
+
+    `staleness_ratios` is each active tenant's age of its graph over its cadence; `oldest_due_seconds` how long
+    the longest waiting tenant is overdue.
+    """
+
+    runs: Mapping[str, int]
+    tenants: Mapping[str, int]
+    staleness_ratios: Sequence[float]
+    oldest_due_seconds: float
+
+
+class Metrics:
+    """The metrics of one process; `observe` takes every event."""
+
+    def __init__(self, *, version: str, process: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use to Prometheus
+        self.registry = registry = CollectorRegistry()
+        self._fleet: FleetFigures | None = None
+        info = Gauge(
+            "zaptik_build_info", "The release that runs, always 1.", ("version", "process"), registry=registry
+        )
+        info.labels(version, process).set(1)
+        self._handlers: dict[str, Callable[[Event], None]] = {}
+        if process == "worker":
+            self._add_run_metrics()
+            self._add_request_metrics()
+        else:
+            self._add_fleet_metrics()
+
+    def observe(self, event: Event) -> None:
+        """Count an event, where a metric follows from it."""
+        handler = self._handlers.get(event.kind.name)
+        if handler is not None:
+            handler(event)
+
+    def set_fleet(self, figures: FleetFigures) -> None:
+        """Take the figures of a round; they are shown until the next."""
+        self._fleet = figures
+
+    def _add_run_metrics(self) -> None:
+        runs = Counter(
+            "zaptik_runs",
+            "Runs that ended or go to another try.",
+            ("outcome", "code"),
+            registry=self.registry,
+        )
+        seconds = Histogram(
+            "zaptik_run_duration_seconds",
+            "From a run's start to its end.",
+            buckets=_RUN_SECONDS,
+            registry=self.registry,
+        )
+        changes = Counter(
+            "zaptik_revision_changes", "Nodes and edges by what a revision did to them.", ("change",),
+            registry=self.registry,
+        )  # fmt: skip
+        publish = Histogram(
+            "zaptik_publish_duration_seconds", "Publishing, by phase.", ("phase",), buckets=_PUBLISH_SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        fenced = Counter(
+            "zaptik_publish_fenced", "Workers that came too late and wrote nothing.", registry=self.registry
+        )
+        slices = Counter(
+            "zaptik_slices", "Slices that gave their run back unfinished.", registry=self.registry
+        )
+        for change in _CHANGES:
+            changes.labels(change)
+
+        def ended(event: Event) -> None:
+            runs.labels(_text(event, "outcome"), _text(event, "code")).inc()
+            seconds.observe(_number(event, "seconds"))
+            for change in _CHANGES:
+                changes.labels(change).inc(_number(event, change))
+
+        self._on(events.RUN_ENDED, ended)
+        self._on(events.RUN_RETRIED, lambda event: runs.labels("retried", _text(event, "code")).inc())
+        self._on(events.RUN_YIELDED, lambda _: slices.inc())
+        self._on(events.RUN_FENCED, lambda _: fenced.inc())
+        self._on(
+            events.PUBLISHED,
+            lambda event: publish.labels(_text(event, "phase")).observe(_number(event, "seconds")),
+        )
+
+    def _add_request_metrics(self) -> None:
+        requests = Counter(
+            "zaptik_requests", "Requests to instances by endpoint and status (0: no answer).", ("endpoint", "status"),
+            registry=self.registry,
+        )  # fmt: skip
+        seconds = Histogram(
+            "zaptik_request_duration_seconds", "One request, all in all.", ("endpoint",), buckets=_REQUEST_SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        records = Counter("zaptik_records", "Records read from instances.", registry=self.registry)
+        waits = Counter(
+            "zaptik_throttle_wait_seconds",
+            "Time waited because instances asked for it.",
+            registry=self.registry,
+        )
+        tokens = Counter(
+            "zaptik_token_requests", "Requests for a token.", ("outcome",), registry=self.registry
+        )
+        for outcome in ("given", "refused"):
+            tokens.labels(outcome)
+
+        def asked(event: Event) -> None:
+            endpoint = _text(event, "endpoint")
+            requests.labels(endpoint, str(event.fields.get("status") or 0)).inc()
+            seconds.labels(endpoint).observe(_number(event, "seconds"))
+            records.inc(_number(event, "rows"))
+
+        def token(outcome: str, event: Event) -> None:
+            tokens.labels(outcome).inc()
+            requests.labels("token", str(event.fields.get("status") or 0)).inc()
+            seconds.labels("token").observe(_number(event, "seconds"))
+
+        self._on(events.REQUEST_ANSWERED, asked)
+        self._on(events.REQUEST_FAILED, asked)
+        self._on(events.THROTTLE_WAITED, lambda event: waits.inc(_number(event, "seconds")))
+        self._on(events.TOKEN_FETCHED, partial(token, "given"))
+        self._on(events.TOKEN_REFUSED, partial(token, "refused"))
+
+    def _add_fleet_metrics(self) -> None:
+        tick = Gauge(
+            "zaptik_scheduler_last_tick_timestamp_seconds",
+            "When the scheduler last ended a round.",
+            registry=self.registry,
+        )
+        runs = Gauge("zaptik_runs", "Runs by state, of the whole fleet.", ("state",), registry=self.registry)
+        tenants = Gauge("zaptik_tenants", "Tenants by state.", ("state",), registry=self.registry)
+        due = Gauge(
+            "zaptik_oldest_due_seconds",
+            "How long the tenant that waits longest is overdue.",
+            registry=self.registry,
+        )
+
+        def ticked(_: Event) -> None:
+            tick.set_to_current_time()
+            if self._fleet is None:
+                return
+            for gauge, counts in ((runs, self._fleet.runs), (tenants, self._fleet.tenants)):
+                gauge.clear()
+                for state, count in counts.items():
+                    gauge.labels(state).set(count)
+            due.set(self._fleet.oldest_due_seconds)
+
+        self._on(events.SCHEDULER_TICKED, ticked)
+        self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
+
+    def _on(self, kind: events.EventKind, handler: Callable[[Event], None]) -> None:
+        self._handlers[kind.name] = handler
+
+
+class _Staleness(Collector):
+    """A histogram of how things stand now, not of observations added up: made anew for each scrape."""
+
+    def __init__(self, read: Callable[[], Sequence[float]]) -> None:
+        self._read = read
+
+    def collect(self) -> list[HistogramMetricFamily]:
+        ratios = self._read()
+        bounds = [*_STALENESS, float("inf")]
+        family = HistogramMetricFamily(
+            "zaptik_tenant_staleness_ratio",
+            "Age of each active tenant's graph over its cadence, as it is now.",
+        )
+        buckets = [
+            ("+Inf" if bound == bounds[-1] else str(float(bound)), sum(ratio <= bound for ratio in ratios))
+            for bound in bounds
+        ]
+        family.add_metric([], buckets, sum_value=sum(ratios))
+        return [family]
+
+
+def _text(event: Event, name: str) -> str:
+    return str(event.fields.get(name) or "")
+
+
+def _number(event: Event, name: str) -> float:
+    value: Any = event.fields.get(name)
+    return float(value or 0)
