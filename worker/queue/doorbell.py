@@ -1,0 +1,112 @@
+"""Dramatiq over Redis, used for one thing: waking a worker with a run's id.
+
+A message lost, doubled or late changes nothing: the claim in PostgreSQL decides, and the scheduler rings
+again. So there is no middleware, no retry, no delay and no result, and a job that fails has said so in its row
+before it returns. `dramatiq.Worker` is embedded: its command line forks, and signals are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from jobs.errors import InvalidSetting, QueueAway
+from worker.settings import variable_of
+
+_QUEUE = "runs"
+_ACTOR = "sync_run"
+_NAMESPACE = "zaptik"
+_CONNECT_SECONDS = 5
+_HEARTBEAT_MILLISECONDS = 30_000
+_DEAD_MESSAGE_MILLISECONDS = 3_600_000
+_IDLE_MILLISECONDS = 500
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Answering:
+    """Worker threads that answer the bell, until `stop`."""
+
+    _worker: dramatiq.Worker
+
+    def __repr__(self) -> str:
+        return f"<Answering on {self._worker.worker_threads} threads>"
+
+    def stop(self, *, within_seconds: float) -> bool:
+        """Take nothing new and wait for what is in hand; False when it was not done in time."""
+        self._worker.stop(timeout=int(within_seconds * 1000))
+        return not any(thread.is_alive() for thread in self._worker.workers)
+
+
+class Doorbell:
+    """One connection to Redis, for ringing or for answering."""
+
+    def __init__(self, url: str, *, ca_file: Path | None = None) -> None:
+        if ca_file is not None and not ca_file.is_file():
+            raise InvalidSetting(f"{variable_of('redis_ca_file')} names {ca_file}, which is no file")
+        options = {"ssl_ca_certs": str(ca_file)} if ca_file and url.startswith("rediss:") else {}
+        self._client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_timeout=_CONNECT_SECONDS,
+            health_check_interval=30,
+            **options,
+        )
+        self._broker: dramatiq.Broker = RedisBroker(  # type: ignore[no-untyped-call]
+            client=self._client,
+            middleware=[],
+            namespace=_NAMESPACE,
+            heartbeat_timeout=_HEARTBEAT_MILLISECONDS,
+            dead_message_ttl=_DEAD_MESSAGE_MILLISECONDS,
+        )
+        self._broker.declare_queue(_QUEUE)
+
+    def __repr__(self) -> str:
+        return f"<Doorbell {_NAMESPACE}:{_QUEUE}>"
+
+    def check(self) -> None:
+        """Raise QueueAway unless Redis answers."""
+        try:
+            self._client.ping()
+        except redis.RedisError as error:
+            raise _away(error) from None
+
+    def ring(self, run_id: UUID) -> None:
+        """Say that a run waits; QueueAway when it could not be said."""
+        message: dramatiq.Message[None] = dramatiq.Message(
+            queue_name=_QUEUE, actor_name=_ACTOR, args=(str(run_id),), kwargs={}, options={}
+        )
+        try:
+            self._broker.enqueue(message)
+        except redis.RedisError as error:
+            raise _away(error) from None
+
+    def answer(self, work: Callable[[UUID], None], *, threads: int) -> Answering:
+        """Call `work` with each run's id, on so many threads; it must not raise."""
+        declare = dramatiq.actor(actor_name=_ACTOR, queue_name=_QUEUE, broker=self._broker)
+        declare(lambda run_id: work(UUID(run_id)))
+        worker = dramatiq.Worker(self._broker, worker_threads=threads, worker_timeout=_IDLE_MILLISECONDS)
+        # No more in hand than can be worked on: what waits here another worker could have taken.
+        worker.queue_prefetch = threads
+        worker.start()
+        return Answering(worker)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _away(error: redis.RedisError) -> QueueAway:
+    reason = {
+        redis.AuthenticationError: "it refused the user or the password",
+        redis.TimeoutError: "it did not answer in time",
+        redis.ConnectionError: "no connection, or it was cut",
+    }.get(type(error), type(error).__name__)
+    return QueueAway(
+        f"Redis is away: {reason}. Check ZAPTIK_REDIS_URL, ZAPTIK_REDIS_CA_FILE and that the server runs."
+    )
