@@ -1,0 +1,107 @@
+"""What follows a slice that failed: the run is tried later, ends, or is left to whoever holds its lease now."""
+
+from __future__ import annotations
+
+import random
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.errors import CredentialsMissing, CredentialsRejected, Failure, LeaseLost
+from jobs.events import (
+    DEPENDENCY_AWAY,
+    FAILURE_UNFORESEEN,
+    RUN_ENDED,
+    RUN_FENCED,
+    RUN_RETRIED,
+    TENANT_PAUSED,
+    Event,
+    EventKind,
+)
+from jobs.retry import Fate, plan_fate
+from worker.postgres import runs, tenants
+from worker.postgres.connection import Connection, in_tenant_rows, open_connection
+from worker.postgres.runs import ClaimedRun
+from worker.sync.parts import Parts
+
+_PAUSING = (CredentialsMissing, CredentialsRejected)
+_ROOT = Path(__file__).parents[2]
+_FRAMES = 12
+
+
+async def settle_failure(parts: Parts, run: ClaimedRun | None, raised: BaseException) -> None:
+    """Bring what a slice raised into the run's row, on a new connection; nothing is raised.
+
+    Where the database is away too, the lease runs out and the scheduler offers the run again.
+    """
+    failure = _foresee(parts, raised)
+    if run is None:
+        parts.emit(Event(DEPENDENCY_AWAY, {"dependency": "PostgreSQL", "error": failure.message}))
+        return
+    try:
+        async with open_connection(parts.settings.require_database_url(), purpose="settle") as connection:
+            await _settle(parts, connection, run, failure)
+    except Failure as again:
+        parts.emit(Event(DEPENDENCY_AWAY, {"dependency": "PostgreSQL", "error": again.message}))
+
+
+def run_seconds(run: ClaimedRun) -> float:
+    """Give how long a run has been going, from its first claim, by the database's clock and ours."""
+    return max(0.0, (datetime.now(UTC) - run.started_at).total_seconds())
+
+
+async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure: Failure) -> None:
+    settings = parts.settings
+    fate = plan_fate(
+        failure,
+        attempt=run.attempt,
+        max_attempts=settings.max_attempts,
+        base_seconds=settings.retry_base_seconds,
+        cap_seconds=settings.retry_cap_seconds,
+        draw=random.Random(),  # noqa: S311  spreads retries, guards nothing
+    )
+    if isinstance(failure, LeaseLost) or not await runs.release_failed(connection, run, fate):
+        await _record(parts, connection, run, RUN_FENCED, {})
+        return
+    _tell_fate(parts, run, fate)
+    if isinstance(failure, _PAUSING):
+        async with in_tenant_rows(connection, run.tenant_id):
+            await tenants.change_state(connection, run.tenant_id, "paused", reason=failure.message)
+            await _record(parts, connection, run, TENANT_PAUSED, {"reason": failure.code})
+
+
+def _tell_fate(parts: Parts, run: ClaimedRun, fate: Fate) -> None:
+    code = fate.error["code"]
+    if fate.ending == "retried":
+        fields: dict[str, object] = {"code": code, "after_seconds": round(fate.wait_seconds, 1)}
+        parts.emit(_bind(run, RUN_RETRIED, fields))
+    else:
+        fields = {"outcome": "failed", "code": code, "seconds": run_seconds(run)}
+        parts.emit(_bind(run, RUN_ENDED, fields))
+
+
+async def _record(
+    parts: Parts, connection: Connection, run: ClaimedRun, kind: EventKind, fields: dict[str, object]
+) -> None:
+    event = _bind(run, kind, fields)
+    async with in_tenant_rows(connection, run.tenant_id):
+        await tenants.insert_events(connection, [event])
+    parts.emit(event)
+
+
+def _bind(run: ClaimedRun, kind: EventKind, fields: dict[str, object]) -> Event:
+    return Event(kind, fields, tenant=str(run.tenant_id), run=str(run.run_id))
+
+
+def _foresee(parts: Parts, raised: BaseException) -> Failure:
+    """Give a foreseen failure as it is; of another only its type and our own lines, since its text may hold rows."""
+    if isinstance(raised, Failure):
+        return raised
+    frames = [
+        f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(raised.__traceback__)
+        if Path(frame.filename).is_relative_to(_ROOT)
+    ]
+    name = type(raised).__name__
+    parts.emit(Event(FAILURE_UNFORESEEN, {"where": "slice", "error": name, "frames": frames[-_FRAMES:]}))
+    return Failure(f"A defect of ours: {name}. The log's failure.unforeseen says where; please report it.")

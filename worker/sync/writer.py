@@ -1,0 +1,42 @@
+"""The one task of a slice that owns its database connection and commits what the others fetched, in order.
+
+Tasks that shared a connection would mix their transactions. What waits here is bounded, so that a slow database
+slows the fetching down and memory stays flat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from worker.postgres.connection import Connection, translated_errors
+
+Work: TypeAlias = Callable[[Connection], Awaitable[None]]
+
+_WAITING = 8
+
+
+class Writer:
+    """A queue of work for one connection; `run` does it until `finish`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._queue: asyncio.Queue[Work | None] = asyncio.Queue(_WAITING)
+
+    def __repr__(self) -> str:
+        return f"<Writer, {self._queue.qsize()} waiting>"
+
+    async def put(self, work: Work) -> None:
+        """Hand over work; waits while too much is waiting."""
+        await self._queue.put(work)
+
+    async def finish(self) -> None:
+        """Let `run` end after what is waiting."""
+        await self._queue.put(None)
+
+    async def run(self) -> None:
+        """Do the work in the order it came; what fails ends it, and with it the slice."""
+        while (work := await self._queue.get()) is not None:
+            with translated_errors():
+                await work(self._connection)
