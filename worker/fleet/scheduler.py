@@ -1,0 +1,89 @@
+"""`zaptik scheduler`: round after round, turns what is due or asked for into runs and rings for them.
+
+Any number of schedulers may run: PostgreSQL hands each tenant and each run to one of them, so there is no leader.
+A round that fails changes nothing for good; the next one does what it left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from jobs.errors import DatabaseAway, QueueAway
+from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
+from worker.fleet.process import REPORT_SECONDS, Process
+from worker.postgres import reading, runs
+from worker.postgres.connection import Connection
+from worker.postgres.runs import Round
+from worker.settings import Settings
+from worker.telemetry import FleetFigures
+
+_RING_AGAIN_SECONDS = 30  # without an answer: the message, or all of Redis, may be lost
+_TICKS_MISSED = 10  # after so many the scheduler counts as stuck
+
+
+def run_scheduler(settings: Settings) -> int:
+    """Schedule until SIGTERM or SIGINT; gives the exit code."""
+    process = Process("scheduler", settings, threads=1)
+    with process.running():
+        if process.wait_for_dependencies():
+            _schedule(process)
+    return 0
+
+
+def _schedule(process: Process) -> None:
+    tick_seconds = process.settings.scheduler_tick_seconds
+    report_due = time.monotonic()
+    while not process.stopping.is_set():
+        process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
+        try:
+            if time.monotonic() >= report_due:
+                process.report()
+                process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
+                report_due = time.monotonic() + REPORT_SECONDS
+            _do_round(process)
+        except (DatabaseAway, QueueAway) as away:
+            process.tell_away(away)
+        else:
+            process.become_ready()
+        process.stopping.wait(tick_seconds)
+    process.tell_stopping()
+
+
+def _do_round(process: Process) -> None:
+    began = time.monotonic()
+    done = process.ask(lambda connection: _plan(connection, process.settings), purpose="round")
+    for tenant, run in done.requested:
+        process.emit(Event(RUN_REQUESTED, tenant=str(tenant), run=str(run)))
+    for tenant, run in done.rescued:
+        process.emit(Event(RUN_RESCUED, tenant=str(tenant), run=str(run)))
+    for tenant, run in done.gave_up:
+        ended = {"outcome": "failed", "code": "gave_up"}
+        process.emit(Event(RUN_ENDED, ended, tenant=str(tenant), run=str(run)))
+    for run in done.to_ring:
+        process.doorbell.ring(run)
+    ticked = {
+        "requested": len(done.requested),
+        "rescued": len(done.rescued),
+        "rung": len(done.to_ring),
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    process.tell(SCHEDULER_TICKED, **ticked)
+
+
+async def _plan(connection: Connection, settings: Settings) -> Round:
+    return await runs.plan_round(
+        connection, max_attempts=settings.max_attempts, again_after_seconds=_RING_AGAIN_SECONDS
+    )
+
+
+async def read_figures(connection: Connection) -> FleetFigures:
+    """Read how the fleet stands."""
+    fleet = await reading.read_fleet(connection)
+    active = [row for row in fleet if row["state"] == "active"]
+    return FleetFigures(
+        runs=await reading.count_runs(connection),
+        tenants=Counter(row["state"] for row in fleet),
+        staleness_ratios=[row["staleness_seconds"] / row["every_seconds"] for row in active],
+        oldest_due_seconds=max((max(0.0, row["due_seconds"]) for row in active), default=0.0),
+    )
