@@ -1,0 +1,151 @@
+"""The words of the command line, and which function each leads to."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import worker
+from jobs.errors import UsageFailure
+from worker.command import deployment, graph, processes, runs, tenants
+from worker.command.output import Output
+from worker.settings import Settings
+
+Command = Callable[[argparse.Namespace, Settings, Output], int]
+
+_DURATION = re.compile(r"(\d+)([smhd])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class WrongArguments(UsageFailure):
+    """The command line is not one of ours."""
+
+    code = "wrong_arguments"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise WrongArguments(f"{message}; see `{self.prog} --help`.")
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line; its `command` is what to call. WrongArguments where it is none."""
+    parsed = _build_parser().parse_args(arguments)
+    if not hasattr(parsed, "command"):
+        raise WrongArguments("which command? See `zaptik --help`.")
+    return parsed
+
+
+def parse_duration(text: str) -> int:
+    """Give the seconds of `90s`, `15m`, `1h` or `1d`."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 15m, 1h or 1d")
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def _build_parser() -> _Parser:
+    parser = _Parser(
+        prog="zaptik",
+        description="Reads customers' ServiceNow configuration and keeps it as a graph, revision by revision.",
+        epilog="Settings are variables with the prefix ZAPTIK_; see docs/reference/settings.md.",
+    )
+    parser.add_argument("--version", action="version", version=f"zaptik {worker.__version__}")
+    verbs = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
+    _add_deployment(verbs)
+    _add_tenants(verbs)
+    _add_runs(verbs)
+    _add_graph(verbs)
+    _add(verbs, "worker", processes.work, "the process that does the runs")
+    _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
+    return parser
+
+
+def _add(verbs: argparse._SubParsersAction[_Parser], name: str, command: Command, summary: str) -> _Parser:
+    parser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_family(
+    verbs: argparse._SubParsersAction[_Parser], name: str, summary: str
+) -> argparse._SubParsersAction[_Parser]:
+    parser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    return parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser, required=True)
+
+
+def _add_deployment(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    _add(verbs, "migrate", deployment.migrate, "bring every schema to the version this release needs")
+    keys = _add_family(verbs, "keys", "the deployment's keys")
+    generate = _add(keys, "generate", deployment.generate_keys, "make a keyring with one fresh key")
+    generate.add_argument(
+        "--into", type=Path, metavar="FILE", help="create FILE, for its owner alone; else standard output"
+    )
+
+
+def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    family = _add_family(verbs, "tenant", "customers' instances")
+    add = _add(family, "add", tenants.add, "provision a tenant")
+    add.add_argument("name", metavar="NAME", help="the instance's name, as in https://NAME.service-now.com")
+    add.add_argument("--url", required=True, help="the instance's address, https://…")
+    add.add_argument(
+        "--every",
+        type=parse_duration,
+        default=3600,
+        metavar="DURATION",
+        help="cadence: 15m, 1h (default), 1d",
+    )
+    _add(family, "list", tenants.list_all, "list tenants")
+    pause = _add(family, "pause", tenants.pause, "hold a tenant: no run begins until it is resumed")
+    resume = _add(family, "resume", tenants.resume, "let a paused tenant run again, at once")
+    credential = _add_family(verbs, "credential", "the OAuth client of a tenant's integration user")
+    store = _add(
+        credential,
+        "set",
+        tenants.set_credential,
+        "seal and store a client id and secret, and let the tenant run",
+    )
+    store.add_argument("--client-id", required=True, metavar="ID")
+    store.add_argument(
+        "--client-secret-stdin",
+        action="store_true",
+        help="read the secret from standard input, not from a prompt",
+    )
+    for parser in (pause, resume, store):
+        parser.add_argument("name", metavar="NAME")
+
+
+def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    sync = _add(verbs, "sync", runs.sync, "ask for a run of a tenant")
+    sync.add_argument("name", metavar="NAME")
+    sync.add_argument("--full", action="store_true", help="read everything whole, whatever earlier runs know")
+    sync.add_argument(
+        "--wait", action="store_true", help="follow the run to its end; its outcome is the exit code"
+    )
+    listing = _add(verbs, "runs", runs.list_runs, "list a tenant's runs, the newest first")
+    listing.add_argument("name", metavar="NAME")
+    listing.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (default 20)")
+    _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+
+
+def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    family = _add_family(verbs, "graph", "a tenant's graph")
+    export = _add(
+        family, "export", graph.export, "write a revision's nodes and edges, one JSON object a line"
+    )
+    export.add_argument("name", metavar="NAME")
+    export.add_argument("--revision", type=int, metavar="N", help="an earlier one; the current one otherwise")
+    export.add_argument("--format", choices=["jsonl"], default="jsonl")
+    export.add_argument(
+        "-o", dest="file", type=Path, metavar="FILE", help="write to FILE, not to standard output"
+    )
+    _add(
+        verbs,
+        "surface",
+        graph.surface,
+        "show what is read: tables, fields, why, and the role that permits it",
+    )

@@ -1,0 +1,30 @@
+"""A command's way to the database: one connection, as the app or as an administrator, for one call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from worker.postgres.connection import Connection, open_connection
+from worker.settings import Settings
+
+T = TypeVar("T")
+
+
+def ask_as_app(settings: Settings, question: Callable[[Connection], Awaitable[T]]) -> T:
+    """Ask as `zaptik_app`."""
+    return _ask(settings.require_database_url(), question)
+
+
+def ask_as_administrator(settings: Settings, question: Callable[[Connection], Awaitable[T]]) -> T:
+    """Ask as the administrator that ZAPTIK_ADMIN_DATABASE_URL names."""
+    return _ask(settings.require_admin_database_url(), question)
+
+
+def _ask(url: str, question: Callable[[Connection], Awaitable[T]]) -> T:
+    async def asked() -> T:
+        async with open_connection(url, purpose="command") as connection:
+            return await question(connection)
+
+    return asyncio.run(asked())

@@ -1,0 +1,80 @@
+"""Rows of the database as the documents that `docs/reference/command.md` promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.command.output import format_time
+
+_WHOLE_VERDICTS = frozenset({"complete", "absent"})
+_COUNTS = ("requests", "records", "nodes", "edges", "added", "changed", "removed")
+
+
+def describe_run(row: Mapping[str, Any], *, tenant: str) -> dict[str, Any]:
+    """Give a run, with its tables, as `sync --wait --json` prints it."""
+    return {
+        "run_id": str(row["run_id"]),
+        "tenant": tenant,
+        "state": row["state"],
+        "mode": row["mode"],
+        "revision": row["revision"],
+        **{name: row[name] for name in _COUNTS},
+        "seconds": _run_seconds(row),
+        "requested_at": format_time(row["requested_at"]),
+        "tables": [_describe_table(table) for table in row["tables"]],
+        "error": row["error"],
+    }
+
+
+def exit_code_of(run: Mapping[str, Any]) -> int:
+    """Give the exit code a run's end stands for: 0 done, 1 failed, 3 done in part."""
+    if run["state"] in {"failed", "cancelled"}:
+        return 1
+    verdicts = {table["verdict"] for table in run["tables"]}
+    return 3 if run["state"] == "quarantined" or verdicts - _WHOLE_VERDICTS else 0
+
+
+def describe_tenant_status(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a tenant as `status --json` prints it."""
+    return {
+        "tenant": row["tenant"],
+        "state": row["state"],
+        "last_published": format_time(row["published_at"]),
+        "as_of": format_time(row["as_of"]),
+        "revision": row["revision"],
+        "staleness_seconds": round(row["staleness_seconds"], 1),
+        "breaker": "closed",
+        "last_error": row["last_error"],
+    }
+
+
+def describe_process(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a worker or scheduler as `status --json` prints it."""
+    return {
+        "process_id": str(row["process_id"]),
+        **{name: row[name] for name in ("kind", "host", "pid", "version", "threads")},
+        "started_at": format_time(row["started_at"]),
+        "seen_at": format_time(row["seen_at"]),
+    }
+
+
+def _describe_table(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "table": row["table_name"],
+        "verdict": row["verdict"] or "unknown",
+        "read": row["read"],
+        "as_of": format_time(row["as_of"]),
+        "rows": row["rows"],
+        "hidden": row["hidden"],
+        "requests": row["requests"],
+        "reason": row["reason"],
+    }
+
+
+def _run_seconds(row: Mapping[str, Any]) -> float | None:
+    if row["started_at"] is None:
+        return None
+    lasted: timedelta = (row["ended_at"] or datetime.now(UTC)) - row["started_at"]
+    return round(lasted.total_seconds(), 3)

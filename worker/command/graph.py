@@ -1,0 +1,130 @@
+"""`graph export` and `surface`: what is kept, and what is read to make it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from jobs.errors import UsageFailure
+from jobs.graph import encode_line
+from jobs.surface import Table, read_surface
+from worker.command.database import ask_as_app
+from worker.command.output import Output, format_time
+from worker.postgres import reading, tenants
+from worker.postgres.connection import Connection, as_tenant
+from worker.postgres.reading import GraphHead
+from worker.settings import Settings
+
+
+class FileNotWritten(UsageFailure):
+    """The file named by -o cannot be written."""
+
+    code = "file_not_written"
+
+
+def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
+    """Write a revision line by line: a head, its nodes, its edges; to a file whole or not at all."""
+    if output.as_json and asked.file is None:
+        raise UsageFailure("with --json name a file, -o FILE: standard output is for the document.")
+
+    async def write(connection: Connection) -> GraphHead:
+        with _opened(asked.file) as out:
+            head: GraphHead | None = None
+            async for found, line in _stream_lines(connection, asked.name, asked.revision):
+                head = found
+                out.write(line + b"\n")
+        assert head is not None
+        return head
+
+    head = ask_as_app(settings, write)
+    described = {"tenant": asked.name, "revision": head.revision, "nodes": head.nodes, "edges": head.edges}
+    output.document({**described, "digest": head.digest, "file": str(asked.file)})
+    if asked.file is not None:
+        output.lines(
+            [
+                f"revision {head.revision} of {asked.name}: {head.nodes} nodes, {head.edges} edges in {asked.file}"
+            ]
+        )
+    return 0
+
+
+def surface(_asked: argparse.Namespace, _settings: Settings, output: Output) -> int:
+    """Show every table and field that is ever asked for."""
+    found = read_surface()
+    output.document(
+        {"version": found.version, "tables": [_describe(table) for table in found.tables.values()]}
+    )
+    for table in found.tables.values():
+        output.lines(
+            [
+                f"{table.name} ({table.domain}; role {table.role})",
+                f"  {table.why}",
+                f"  {', '.join(table.fields)}",
+            ]
+        )
+    return 0
+
+
+async def _stream_lines(
+    connection: Connection, name: str, revision: int | None
+) -> AsyncIterator[tuple[GraphHead, bytes]]:
+    tenant = await tenants.find_tenant(connection, name)
+    async with as_tenant(connection, tenant.schema_name):
+        head = await reading.read_head(connection, tenant, revision)
+        yield head, _encode_head(name, head)
+        async for node in reading.stream_nodes(connection, tenant, head.revision):
+            yield head, encode_line(node)
+        async for edge in reading.stream_edges(connection, tenant, head.revision):
+            yield head, encode_line(edge)
+
+
+def _encode_head(tenant: str, head: GraphHead) -> bytes:
+    return msgspec.json.encode(
+        {
+            "type": "graph",
+            "tenant": tenant,
+            "revision": head.revision,
+            "as_of": format_time(head.as_of),
+            "tables": dict(sorted(head.tables.items())),
+            "nodes": head.nodes,
+            "edges": head.edges,
+            "digest": head.digest,
+        }
+    )
+
+
+@contextmanager
+def _opened(file: Path | None) -> Iterator[BinaryIO]:
+    """Open standard output, or a file that takes its name only when it is whole."""
+    if file is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    beside = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        with beside.open("xb") as out:
+            yield out
+        beside.replace(file)
+    except OSError as error:
+        raise FileNotWritten(f"{file} cannot be written: {error.strerror}.") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _describe(table: Table) -> dict[str, Any]:
+    return {
+        "domain": table.domain,
+        "table": table.name,
+        "fields": list(table.fields),
+        "filter": table.filter,
+        "why": table.why,
+        "role": table.role,
+        "plugin": table.plugin,
+    }
