@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,7 +13,6 @@ from ops.local.failure import StepFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 Row = dict[str, Any]
 CONTROL_SECONDS = 30
@@ -20,12 +20,13 @@ CONTROL_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant of the stack, and how much its simulated instance holds."""
+    """A tenant of the stack, and what its simulated instance holds: made rows, or those of a folder."""
 
     name: str
     groups: int
     items: int
     seed: int
+    records: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +44,35 @@ class Instance:
 
     def fetch_rows(self, table: str) -> list[Row]:
         """Give every row of a table."""
-        rows: list[Row] = self._call("GET", table).json()
+        rows: list[Row] = self._call("GET", f"rows/{table}").json()
         return rows
 
     def put_rows(self, table: str, rows: Sequence[Row]) -> None:
         """Insert rows, or update those whose sys_id is there."""
-        self._call("PUT", table, rows=list(rows))
+        self._call("PUT", f"rows/{table}", body=list(rows))
 
     def delete_row(self, table: str, sys_id: str) -> None:
         """Delete one row."""
-        self._call("DELETE", f"{table}/{sys_id}")
+        self._call("DELETE", f"rows/{table}/{sys_id}")
 
-    def _call(self, method: str, path: str, *, rows: list[Row] | None = None) -> httpx.Response:
+    def fetch_requests(self) -> list[Row]:
+        """Give the log of requests, the oldest first."""
+        rows: list[Row] = self._call("GET", "requests").json()
+        return rows
+
+    def forget_requests(self) -> None:
+        """Empty the log of requests."""
+        self._call("DELETE", "requests")
+
+    def set_latency(self, milliseconds: float) -> None:
+        """Let every request take longer."""
+        self._call("PUT", "latency", body={"ms": milliseconds})
+
+    def set_access(self, table: str, **switches: object) -> None:
+        """Change what the account may do with a table; see ops/simulator/access.py."""
+        self._call("PUT", f"access/{table}", body=switches)
+
+    def _call(self, method: str, path: str, *, body: object = None) -> httpx.Response:
         step = f"simulator {self.tenant.name}, {method} {path}"
         trusted = ssl.create_default_context(cafile=str(self.ca_file))
         headers = {"X-Simulator-Token": self.control_token}
@@ -63,7 +81,7 @@ class Instance:
             with httpx.Client(
                 verify=trusted, trust_env=False, headers=headers, timeout=CONTROL_SECONDS
             ) as client:
-                answer = client.request(method, f"{self.url}/_simulator/rows/{path}", json=rows)
+                answer = client.request(method, f"{self.url}/_simulator/{path}", json=body)
                 answer.raise_for_status()
         except httpx.HTTPError as error:
             raise StepFailure(step, str(error)) from error

@@ -41,7 +41,8 @@ EVERY = "1h"
 class Stack:
     """Everything, from `start` (or `with`) to `stop`, which removes all but the logs.
 
-    `say` is told each step as it begins. Processes die with us unless they `outlive` us.
+    `say` is told each step as it begins; `overrides` are settings that differ from the stack's own, and
+    `further_hosts` allowed beside the simulators. Processes die with us unless they `outlive` us.
     """
 
     def __init__(
@@ -51,8 +52,12 @@ class Stack:
         tenants: Sequence[Tenant] = TENANTS,
         outlives: bool = False,
         say: Callable[[str], None] = lambda _: None,
+        overrides: Mapping[str, str] | None = None,
+        further_hosts: Sequence[str] = (),
     ) -> None:
         self.logs = logs
+        self._overrides = dict(overrides or {})
+        self._further_hosts = tuple(further_hosts)
         self.instances: dict[str, Instance] = {}
         self.children: list[Child] = []
         self._processes: list[Child] = []  # the children that are not servers
@@ -64,7 +69,7 @@ class Stack:
         self._valkey = EmbeddedValkey(outlives=outlives)
         self._app_password = secrets.token_urlsafe(24)
         self._control_token = secrets.token_urlsafe(24)
-        self._client_secrets = {tenant.name: secrets.token_urlsafe(24) for tenant in self._tenants}
+        self.client_secrets = {tenant.name: secrets.token_urlsafe(24) for tenant in self._tenants}
         self._cleanups = ExitStack()
         self._folder: Path | None = None
         self._certificates: Certificates | None = None
@@ -124,16 +129,20 @@ class Stack:
         """Give the variables of a worker or the scheduler."""
         certificates = self._written()
         own = f"postgresql://zaptik_app:{self._app_password}@127.0.0.1:{self._postgres.port}/{DATABASE}"
-        hosts = ",".join(f"127.0.0.1:{instance.port}" for instance in self.instances.values())
+        hosts = (
+            *(f"127.0.0.1:{instance.port}" for instance in self.instances.values()),
+            *self._further_hosts,
+        )
         return {
             "ZAPTIK_DATABASE_URL": own,
             "ZAPTIK_REDIS_URL": self._valkey.url(),
             "ZAPTIK_KEYRING_FILE": str(self.folder / "keyring.json"),
-            "ZAPTIK_INSTANCE_HOSTS": hosts,
+            "ZAPTIK_INSTANCE_HOSTS": ",".join(hosts),
             "ZAPTIK_CA_FILE": str(certificates.ca_file),
             "ZAPTIK_METRICS_PORT": "0",
             "ZAPTIK_WORKER_THREADS": "2",
             "ZAPTIK_SCHEDULER_TICK_SECONDS": "1",
+            **self._overrides,
         }
 
     def admin_settings(self) -> dict[str, str]:
@@ -212,6 +221,8 @@ class Stack:
         certificates = self._written()
         served = ["--cert", str(certificates.cert_file), "--key", str(certificates.key_file), "--port", "0"]
         holding = ["--seed", str(tenant.seed), "--groups", str(tenant.groups), "--items", str(tenant.items)]
+        if tenant.records is not None:
+            holding = ["--records", str(tenant.records)]
         options = [*served, *holding, "--client-id", _client_id(tenant)]
         return self.start_process(
             f"simulator-{tenant.name}",
@@ -219,7 +230,7 @@ class Stack:
             *["-m", "ops.simulator"],
             *options,
             environment={
-                "SIMULATOR_CLIENT_SECRET": self._client_secrets[tenant.name],
+                "SIMULATOR_CLIENT_SECRET": self.client_secrets[tenant.name],
                 "SIMULATOR_CONTROL_TOKEN": self._control_token,
             },
         )
@@ -235,7 +246,7 @@ class Stack:
             url = self.instances[tenant.name].url
             self.run_zaptik("tenant", "add", tenant.name, "--url", url, "--every", EVERY, admin=True)
             client = ["--client-id", _client_id(tenant), "--client-secret-stdin"]
-            secret = self._client_secrets[tenant.name]
+            secret = self.client_secrets[tenant.name]
             self.run_zaptik("credential", "set", tenant.name, *client, admin=True, given=secret)
 
     def _start_processes(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
-from jobs.errors import SchedulerAway, UsageFailure
+from jobs.errors import CredentialsRejected, SchedulerAway, UsageFailure
 from worker.command.database import ask_as_app
 from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
 from worker.command.output import Output, align
@@ -112,10 +112,20 @@ async def _find_runnable(connection: Connection, name: str) -> Tenant:
     if tenant.state == "awaiting_credentials":
         raise TenantPaused(f"{name} has no credentials yet: `zaptik credential set {name} --client-id ID`.")
     if tenant.state == "paused":
-        raise TenantPaused(
-            f"{name} is paused ({tenant.state_reason}): `zaptik tenant resume {name}`, or new credentials, let it run."
-        )
+        await _refuse_paused(connection, tenant)
     return tenant
+
+
+async def _refuse_paused(connection: Connection, tenant: Tenant) -> NoReturn:
+    last = await reading.read_runs(connection, tenant, limit=1)
+    if last and last[0]["error"] and last[0]["error"]["code"] == CredentialsRejected.code:
+        raise CredentialsRejected(
+            f"{tenant.name} is paused since its last run: {last[0]['error']['message']} New credentials "
+            f"(`zaptik credential set {tenant.name}`) let it run again."
+        )
+    raise TenantPaused(
+        f"{tenant.name} is paused ({tenant.state_reason}): `zaptik tenant resume {tenant.name}` lets it run again."
+    )
 
 
 async def _follow(
@@ -142,6 +152,8 @@ async def _wait_for_run(connection: Connection, tenant: Tenant, number: int, *, 
     clock = asyncio.get_running_loop().time
     until = clock() + patience_seconds
     while (run_id := await runs.read_request(connection, tenant.tenant_id, number)) is None:
+        if (await tenants.find_tenant(connection, tenant.name)).state == "paused":
+            await _refuse_paused(connection, tenant)
         if clock() > until:
             # A live run may hold the request back; without a scheduler nothing will ever take it up.
             processes = await reading.read_processes(connection)

@@ -23,6 +23,8 @@ _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _PUBLISH_SECONDS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
 _STALENESS: Final = (0.5, 1, 1.25, 1.5, 2, 3, 5, 10, 24, 100)
 _CHANGES: Final = ("added", "changed", "removed")
+_RUN_STATES: Final = ("requested", "running", "published", "unchanged", "quarantined", "failed", "cancelled")
+_TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +170,14 @@ class Metrics:
             tick.set_to_current_time()
             if self._fleet is None:
                 return
-            for gauge, counts in ((runs, self._fleet.runs), (tenants, self._fleet.tenants)):
-                gauge.clear()
-                for state, count in counts.items():
-                    gauge.labels(state).set(count)
+            for gauge, states, counts in (
+                (runs, _RUN_STATES, self._fleet.runs),
+                (tenants, _TENANT_STATES, self._fleet.tenants),
+            ):
+                for (
+                    state
+                ) in states:  # also those nobody is in: a series that comes and goes cannot be alerted on
+                    gauge.labels(state).set(counts.get(state, 0))
             due.set(self._fleet.oldest_due_seconds)
 
         self._on(events.SCHEDULER_TICKED, ticked)
