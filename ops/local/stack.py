@@ -33,7 +33,7 @@ TENANTS = (
     Tenant("acme", groups=60, items=300, seed=1),
     Tenant("globex-prod", groups=40, items=120, seed=2),
 )
-WORKERS = 2
+PROCESSES = ("scheduler", "worker-1", "worker-2")
 DATABASE = "zaptik"
 EVERY = "1h"
 
@@ -42,7 +42,8 @@ class Stack:
     """Everything, from `start` (or `with`) to `stop`, which removes all but the logs.
 
     `say` is told each step as it begins; `overrides` are settings that differ from the stack's own, and
-    `further_hosts` allowed beside the simulators. Processes die with us unless they `outlive` us.
+    `further_hosts` are allowed beside the simulators. `processes` are named `scheduler` or `worker-N`; they die
+    with us unless they `outlive` us.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class Stack:
         say: Callable[[str], None] = lambda _: None,
         overrides: Mapping[str, str] | None = None,
         further_hosts: Sequence[str] = (),
+        processes: Sequence[str] = PROCESSES,
     ) -> None:
         self.logs = logs
         self._overrides = dict(overrides or {})
         self._further_hosts = tuple(further_hosts)
+        self._process_names = tuple(processes)
         self.instances: dict[str, Instance] = {}
         self.children: list[Child] = []
         self._processes: list[Child] = []  # the children that are not servers
@@ -101,6 +104,10 @@ class Stack:
     def control_token(self) -> str:
         """What the simulators' control API wants as X-Simulator-Token."""
         return self._control_token
+
+    def client_id(self, tenant: str) -> str:
+        """Give the OAuth client id that a tenant's instance knows; its secret is in `client_secrets`."""
+        return f"{tenant}-client"
 
     def start(self) -> None:
         """Start everything and add the tenants; a failure stops what was started."""
@@ -147,7 +154,11 @@ class Stack:
 
     def admin_settings(self) -> dict[str, str]:
         """Give the variables of the commands that set up: also the superuser's address."""
-        return {**self.settings(), "ZAPTIK_ADMIN_DATABASE_URL": self._postgres.admin_url(DATABASE)}
+        return {**self.settings(), "ZAPTIK_ADMIN_DATABASE_URL": self.admin_database_url(DATABASE)}
+
+    def admin_database_url(self, database: str) -> str:
+        """Give the superuser's address of a database."""
+        return self._postgres.admin_url(database)
 
     def run_zaptik(
         self,
@@ -223,7 +234,7 @@ class Stack:
         holding = ["--seed", str(tenant.seed), "--groups", str(tenant.groups), "--items", str(tenant.items)]
         if tenant.records is not None:
             holding = ["--records", str(tenant.records)]
-        options = [*served, *holding, "--client-id", _client_id(tenant)]
+        options = [*served, *holding, "--client-id", self.client_id(tenant.name)]
         return self.start_process(
             f"simulator-{tenant.name}",
             sys.executable,
@@ -245,16 +256,16 @@ class Stack:
             self._say(f"adding tenant {tenant.name}")
             url = self.instances[tenant.name].url
             self.run_zaptik("tenant", "add", tenant.name, "--url", url, "--every", EVERY, admin=True)
-            client = ["--client-id", _client_id(tenant), "--client-secret-stdin"]
+            client = ["--client-id", self.client_id(tenant.name), "--client-secret-stdin"]
             secret = self.client_secrets[tenant.name]
             self.run_zaptik("credential", "set", tenant.name, *client, admin=True, given=secret)
 
     def _start_processes(self) -> None:
-        self._say(f"starting the scheduler and {WORKERS} workers")
-        names = ["scheduler", *(f"worker-{number}" for number in range(1, WORKERS + 1))]
+        if self._process_names:
+            self._say(f"starting {', '.join(self._process_names)}")
         started = [
             self.start_process(name, ZAPTIK, name.partition("-")[0], environment=self.settings())
-            for name in names
+            for name in self._process_names
         ]
         for child in started:
             self.metrics_ports[child.name] = child.wait_for_event("metrics.listening")["port"]
@@ -263,7 +274,3 @@ class Stack:
         if self._certificates is None:
             raise StepFailure("the stack", "is not started")
         return self._certificates
-
-
-def _client_id(tenant: Tenant) -> str:
-    return f"{tenant.name}-client"
