@@ -4,14 +4,15 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
 
     Failure
     ├── UsageFailure           the person who called must change the call            (exit 2)
-    │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision  HostNotAllowed  PlainHttp
+    │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision
+    │   ├── HostNotAllowed  PlainHttp  InvalidAddress  WrongArguments  SecretMissing  TenantPaused  FileNotWritten
     ├── SetupFailure           the deployment is not ready                           (exit 1)
     │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway  SchedulerAway
     ├── InstanceFailure        the customer's ServiceNow instance did not answer as it should
     │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceThrottled  InstanceAsleep
     │   ├── TableDenied  TableAbsent  ResponseInvalid  OrderIgnored
     └── RunFailure             the run itself
-        ├── LeaseLost  RunGaveUp
+        ├── LeaseLost  RunGaveUp  OutsideSurface
 
 Each leaf says a `code` (stable, a label of metrics), whether a `retry` helps (now, later, never) and whose
 move it is (`audience`). The message says what could not be done, with which identifier, and what to do next;
@@ -96,10 +97,40 @@ class HostNotAllowed(UsageFailure):
     code = "host_not_allowed"
 
 
+class InvalidAddress(UsageFailure):
+    """What should be an instance's address is none."""
+
+    code = "invalid_address"
+
+
 class PlainHttp(UsageFailure):
     """An instance is reached by https alone."""
 
     code = "plain_http"
+
+
+class WrongArguments(UsageFailure):
+    """The command line is not one of ours."""
+
+    code = "wrong_arguments"
+
+
+class SecretMissing(UsageFailure):
+    """No client secret was given, or none that can be one."""
+
+    code = "secret_missing"
+
+
+class TenantPaused(UsageFailure):
+    """A tenant that waits for a person, or for its credentials, runs nothing."""
+
+    code = "tenant_paused"
+
+
+class FileNotWritten(UsageFailure):
+    """The file that was named cannot be written."""
+
+    code = "file_not_written"
 
 
 class SetupFailure(Failure):
@@ -241,3 +272,11 @@ class RunGaveUp(RunFailure):
 
     code = "gave_up"
     retry = "never"
+
+
+class OutsideSurface(RunFailure):
+    """Something was to be asked for that the read surface does not name: nothing was asked."""
+
+    code = "outside_surface"
+    retry = "never"
+    audience = "developer"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import worker
-from jobs.errors import UsageFailure
+from jobs.errors import WrongArguments
 from worker.command import deployment, graph, processes, runs, tenants
 from worker.command.output import Output
 from worker.settings import Settings
@@ -18,12 +18,6 @@ Command = Callable[[argparse.Namespace, Settings, Output], int]
 
 _DURATION = re.compile(r"(\d+)([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-class WrongArguments(UsageFailure):
-    """The command line is not one of ours."""
-
-    code = "wrong_arguments"
 
 
 class _Parser(argparse.ArgumentParser):

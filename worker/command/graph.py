@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from jobs.errors import UsageFailure
+from jobs.errors import FileNotWritten, WrongArguments
 from jobs.graph import encode_line
 from jobs.surface import Table, read_surface
 from worker.command.database import ask_as_app
@@ -23,16 +23,10 @@ from worker.postgres.reading import GraphHead
 from worker.settings import Settings
 
 
-class FileNotWritten(UsageFailure):
-    """The file named by -o cannot be written."""
-
-    code = "file_not_written"
-
-
 def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """Write a revision line by line: a head, its nodes, its edges; to a file whole or not at all."""
     if output.as_json and asked.file is None:
-        raise UsageFailure("with --json name a file, -o FILE: standard output is for the document.")
+        raise WrongArguments("with --json name a file, -o FILE: standard output is for the document.")
 
     async def write(connection: Connection) -> GraphHead:
         with _opened(asked.file) as out:

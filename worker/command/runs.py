@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 from uuid import UUID
 
-from jobs.errors import CredentialsRejected, SchedulerAway, UsageFailure
+from jobs.errors import CredentialsRejected, SchedulerAway, TenantPaused
 from worker.command.database import ask_as_app
 from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
 from worker.command.output import Output, align
@@ -19,12 +19,6 @@ from worker.settings import Settings
 
 _POLL_SECONDS = 0.25
 _ENDED = frozenset({"published", "unchanged", "quarantined", "failed", "cancelled"})
-
-
-class TenantPaused(UsageFailure):
-    """A paused tenant runs nothing."""
-
-    code = "tenant_paused"
 
 
 def sync(asked: argparse.Namespace, settings: Settings, output: Output) -> int:

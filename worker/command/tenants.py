@@ -6,7 +6,7 @@ import argparse
 import getpass
 import sys
 
-from jobs.errors import UsageFailure
+from jobs.errors import SecretMissing
 from jobs.events import CREDENTIAL_STORED, TENANT_PAUSED, TENANT_RESUMED, Event
 from jobs.names import check_tenant_name
 from worker.command.database import ask_as_administrator, ask_as_app
@@ -19,12 +19,6 @@ from worker.settings import Settings
 from worker.vault import ClientCredentials, Keyring, read_keyring, seal_credentials
 
 _LONGEST_SECRET = 4096
-
-
-class NoSecret(UsageFailure):
-    """No client secret was given."""
-
-    code = "no_secret"
 
 
 def add(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
@@ -116,13 +110,13 @@ async def _store(
 def _read_secret(*, from_stdin: bool) -> str:
     """Read the secret where no list of processes and no shell history shows it."""
     if not from_stdin and not sys.stdin.isatty():
-        raise NoSecret(
+        raise SecretMissing(
             "give the secret on standard input with --client-secret-stdin, or call from a terminal."
         )
     secret = sys.stdin.read(_LONGEST_SECRET) if from_stdin else getpass.getpass("client secret: ")
     secret = secret.rstrip("\r\n")
     if not secret or "\n" in secret:
-        raise NoSecret("the client secret is empty, or more than one line: give it alone.")
+        raise SecretMissing("the client secret is empty, or more than one line: give it alone.")
     return secret
 
 

@@ -8,16 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs.events import (
-    REQUEST_ANSWERED,
-    REQUEST_FAILED,
-    TOKEN_FETCHED,
-    TOKEN_REFUSED,
-    Emit,
-    Event,
-)
-
-_REQUESTS = (REQUEST_ANSWERED, REQUEST_FAILED, TOKEN_FETCHED, TOKEN_REFUSED)
+from jobs.events import Emit, Event
+from worker.servicenow import REQUEST_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +43,4 @@ class Trail:
     def take(self) -> Taken:
         """Give what was kept, for a transaction that writes it, and keep it no more."""
         events, self._kept = tuple(self._kept), []
-        return Taken(events, sum(event.kind in _REQUESTS for event in events))
+        return Taken(events, sum(event.kind in REQUEST_KINDS for event in events))

@@ -1,0 +1,138 @@
+"""The doorbell on a real server: each ring is heard, a lost Redis is told, and nothing but ids is in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+
+from jobs.errors import InvalidSetting, QueueAway
+from ops.local.valkey import EmbeddedValkey
+from worker.queue import Doorbell
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey() as started:
+        yield started
+
+
+@pytest.fixture
+def url(server: EmbeddedValkey) -> str:
+    address = server.url()
+    with redis.Redis.from_url(address) as client:
+        client.flushall()
+    return address
+
+
+class Heard:
+    """What was heard, and a way to wait for it."""
+
+    def __init__(self, *, expected: int) -> None:
+        self.ids: list[UUID] = []
+        self._expected = expected
+        self._lock = threading.Lock()
+        self._all = threading.Event()
+
+    def hear(self, run_id: UUID) -> None:
+        with self._lock:
+            self.ids.append(run_id)
+            if len(self.ids) >= self._expected:
+                self._all.set()
+
+    def wait(self) -> set[UUID]:
+        assert self._all.wait(30)
+        return set(self.ids)
+
+
+def test_every_ring_is_heard_once(url: str) -> None:
+    rung = {uuid4() for _ in range(40)}
+    ringing, answering = Doorbell(url), Doorbell(url)
+    heard = Heard(expected=len(rung))
+    worker = answering.answer(heard.hear, threads=3)
+    try:
+        for run_id in rung:
+            ringing.ring(run_id)
+        assert heard.wait() == rung
+    finally:
+        assert worker.stop(within_seconds=10)
+    assert len(heard.ids) == len(rung)
+
+
+def test_what_is_in_redis_is_the_runs_id_and_nothing_else(url: str) -> None:
+    doorbell, run_id = Doorbell(url), uuid4()
+    doorbell.ring(run_id)
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        [message] = client.hgetall("zaptik:runs.msgs").values()
+    assert f'"args":["{run_id}"],"kwargs":{{}}' in message
+    assert message.count(str(run_id)) == 1
+
+
+def test_a_stopping_worker_finishes_what_it_has_in_hand(url: str) -> None:
+    doorbell = Doorbell(url)
+    began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work(_: UUID) -> None:
+        began.set()
+        may_end.wait(30)
+        ended.set()
+
+    worker = doorbell.answer(work, threads=1)
+    doorbell.ring(uuid4())
+    assert began.wait(30)
+    threading.Timer(0.2, may_end.set).start()
+    assert worker.stop(within_seconds=20)
+    assert ended.is_set()
+
+
+def test_work_that_does_not_end_in_time_is_told(url: str) -> None:
+    doorbell = Doorbell(url)
+    began, may_end = threading.Event(), threading.Event()
+
+    def work(_: UUID) -> None:
+        began.set()
+        may_end.wait(30)
+
+    worker = doorbell.answer(work, threads=1)
+    doorbell.ring(uuid4())
+    assert began.wait(30)
+    assert not worker.stop(within_seconds=0.1)
+    may_end.set()
+
+
+def test_a_ring_without_redis_says_that_it_is_away_without_the_password() -> None:
+    doorbell = Doorbell("redis://:secret-word@127.0.0.1:1/0")
+    for ask in (doorbell.check, lambda: doorbell.ring(uuid4())):
+        with pytest.raises(QueueAway, match="ZAPTIK_REDIS_URL") as raised:
+            ask()
+        assert "secret-word" not in str(raised.value)
+
+
+def test_a_wrong_password_is_told_as_such(server: EmbeddedValkey) -> None:
+    doorbell = Doorbell(f"redis://:wrong@127.0.0.1:{server.port}/0")
+    with pytest.raises(QueueAway, match="refused the user or the password"):
+        doorbell.check()
+
+
+def test_a_missing_file_of_authorities_names_the_setting() -> None:
+    with pytest.raises(InvalidSetting, match="ZAPTIK_REDIS_CA_FILE"):
+        Doorbell("rediss://redis.example/0", ca_file=__import__("pathlib").Path("/nonexistent.pem"))
+
+
+def test_a_worker_hears_again_after_redis_was_gone(server: EmbeddedValkey) -> None:
+    heard = Heard(expected=1)
+    answering = Doorbell(server.url())
+    worker = answering.answer(heard.hear, threads=1)
+    try:
+        server.kill()
+        with pytest.raises(QueueAway):
+            Doorbell(server.url()).ring(uuid4())
+        server.restart()
+        run_id = uuid4()
+        Doorbell(server.url()).ring(run_id)
+        assert heard.wait() == {run_id}
+    finally:
+        worker.stop(within_seconds=10)

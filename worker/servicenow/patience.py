@@ -1,0 +1,47 @@
+"""When a request is made again at once, and how long that waits: a few seconds, inside one fetch.
+
+What takes longer is the run's own retry (`jobs.retry`). A wait never holds one of the client's turns.
+"""
+
+from __future__ import annotations
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exception,
+    wait_random_exponential,
+)
+
+from jobs.errors import InstanceThrottled, InstanceUnreachable, OrderIgnored, ResponseInvalid
+from jobs.events import THROTTLE_WAITED, Emit, Event
+from worker.servicenow.limits import Limits
+
+_PASSING = (InstanceUnreachable, InstanceThrottled, ResponseInvalid)
+
+
+def build_retrying(limits: Limits, *, emit: Emit) -> AsyncRetrying:
+    """Build the retrying of one fetch; what does not pass, or would wait too long, is raised as it came."""
+
+    def is_worth_waiting(error: BaseException) -> bool:
+        is_passing = isinstance(error, _PASSING) and not isinstance(error, OrderIgnored)
+        return is_passing and _asked_seconds(error) <= limits.longest_wait_seconds
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, InstanceThrottled):
+            emit(Event(THROTTLE_WAITED, {"seconds": state.upcoming_sleep}))
+
+    jitter = wait_random_exponential(multiplier=limits.backoff_seconds, max=limits.longest_wait_seconds)
+    return AsyncRetrying(
+        stop=stop_after_attempt(limits.tries),
+        wait=wait_exception(_asked_seconds) + jitter,
+        retry=retry_if_exception(is_worth_waiting),
+        before_sleep=tell,
+        reraise=True,
+    )
+
+
+def _asked_seconds(error: BaseException) -> float:
+    return getattr(error, "after_seconds", None) or 0.0

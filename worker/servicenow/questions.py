@@ -1,0 +1,67 @@
+"""What is asked of an instance, checked against the read surface before anything is sent.
+
+The surface is the promise to the customer of what is read. A table, field or filter outside it is a mistake in
+our own code, so it is refused here, at the last place before the network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from jobs.errors import OutsideSurface
+from jobs.page import Position, count_parameters, page_parameters
+from jobs.surface import Table, read_surface
+
+_CURSOR = re.compile(r"(?:[0-9a-f]{32})?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request to an API of the instance; `fields_hash` names the fields that it asks for."""
+
+    endpoint: Literal["table", "stats"]
+    table: str
+    fields_hash: str
+    parameters: Mapping[str, str]
+
+    @property
+    def path(self) -> str:
+        """The path; the version is left out, since version 1 answers 404 where no row is left (c_TableAPI)."""
+        return f"/api/now/{self.endpoint}/{self.table}"
+
+
+def build_page_question(table: Table, position: Position, *, limit_rows: int) -> Question:
+    """Ask for the page after a position; raises OutsideSurface."""
+    _check_table(table)
+    if not _CURSOR.match(position.cursor) or position.offset < 0:
+        raise OutsideSurface(
+            f"The position in {table.name} is not a sys_id and an offset: read the table anew."
+        )
+    parameters = page_parameters(table, position, limit_rows=limit_rows)
+    return Question("table", table.name, table.fields_hash, parameters)
+
+
+def build_count_question(table: Table) -> Question:
+    """Ask how many rows a table has; raises OutsideSurface."""
+    _check_table(table)
+    return Question("stats", table.name, "", count_parameters(table))
+
+
+def _check_table(table: Table) -> None:
+    known = read_surface().tables.get(table.name)
+    if known is None:
+        raise OutsideSurface(
+            f"{table.name} is not in the read surface: nothing was asked; describe it there first."
+        )
+    if surplus := set(table.fields) - set(known.fields):
+        raise OutsideSurface(
+            f"Of {table.name} the read surface does not hold {', '.join(sorted(surplus))}: nothing was asked; "
+            "describe them there first."
+        )
+    if table.filter != known.filter:
+        raise OutsideSurface(
+            f"The filter of {table.name} is not the read surface's: nothing was asked; change it there."
+        )
