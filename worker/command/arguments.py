@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import worker
 from jobs.errors import WrongArguments
@@ -16,12 +16,22 @@ from worker.settings import Settings
 
 Command = Callable[[argparse.Namespace, Settings, Output], int]
 
+_UNKNOWN = "unrecognized arguments:"  # argparse's own words
 _DURATION = re.compile(r"(\d+)([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        # No abbreviations: `--client-secret` must not pass for `--client-secret-stdin`.
+        super().__init__(allow_abbrev=False, **options)
+
     def error(self, message: str) -> NoReturn:
+        if message.startswith(_UNKNOWN):
+            # Only options are named: a word that has no place here may be a secret.
+            given = message.removeprefix(_UNKNOWN).split()
+            names = [word.partition("=")[0] for word in given if word.startswith("--")]
+            message = f"{_UNKNOWN} {', '.join(names) or 'a word too many'}"
         raise WrongArguments(f"{message}; see `{self.prog} --help`.")
 
 

@@ -1,0 +1,170 @@
+"""The command's words, documents and exit codes, without a database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from jobs.errors import WrongArguments
+from worker.command import main
+from worker.command.arguments import parse_arguments
+from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
+from worker.command.output import Output, align, format_time
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800)])
+def test_a_cadence_is_written_with_its_unit(text: str, seconds: int) -> None:
+    asked = parse_arguments(
+        ["tenant", "add", "acme", "--url", "https://acme.service-now.com", "--every", text]
+    )
+    assert asked.every == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "1w", "-1h", "1.5h", "1h30m", " 1h"])
+def test_what_is_no_duration_is_refused_with_the_forms(text: str) -> None:
+    with pytest.raises(WrongArguments, match="90s, 15m, 1h or 1d"):
+        parse_arguments(["tenant", "add", "acme", "--url", "x", f"--every={text}"])
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["keys"], ["graph"], ["credential"], ["sync"], ["nonsense"], ["status", "more"]]
+)
+def test_an_incomplete_call_points_to_help(words: list[str]) -> None:
+    with pytest.raises(WrongArguments, match="--help"):
+        parse_arguments(words)
+
+
+def test_a_secret_has_no_place_among_the_arguments() -> None:
+    given = ["credential", "set", "acme", "--client-id", "x", "--client-secret", "the-word"]
+    for words in (given, [*given[:-2], "--client-secret=the-word"], [*given[:-2], "the-word"]):
+        with pytest.raises(WrongArguments, match="unrecognized") as raised:
+            parse_arguments(words)
+        assert "the-word" not in raised.value.message
+
+
+def test_wrong_usage_is_exit_code_2_and_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sync", "--json"]) == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"]["code"] == "wrong_arguments"
+    assert said.err.startswith("zaptik: ")
+
+
+def test_the_version_and_the_help_are_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--version"], ["--help"], ["tenant", "add", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 0
+    assert "zaptik" in capsys.readouterr().out
+
+
+def test_surface_needs_no_setting(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ZAPTIK_DATABASE_URL", raising=False)
+    assert main(["surface", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["version"]
+    [groups] = [table for table in document["tables"] if table["table"] == "sys_user_group"]
+    assert groups.keys() == {"domain", "table", "fields", "filter", "why", "role", "plugin"}
+    assert groups["fields"][0] == "sys_id"
+
+
+def test_without_json_nothing_is_a_document_and_with_it_nothing_is_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for_people, for_machines = Output(as_json=False), Output(as_json=True)
+    for output in (for_people, for_machines):
+        output.document({"a": 1})
+        output.lines(["a line"])
+        output.say("a word")
+    said = capsys.readouterr()
+    assert said.out == 'a line\n{\n "a": 1\n}\n'
+    assert said.err == "a word\na word\n"
+
+
+def test_columns_are_aligned_and_nothing_is_shown_as_a_dash() -> None:
+    assert align(["name", "rows"], [["a", None], ["longer", 3]]) == ["name    rows", "a       -", "longer  3"]
+    assert align(["name"], []) == ["name"]
+
+
+def test_times_are_utc_to_the_second() -> None:
+    assert format_time(NOON.astimezone(timezone(timedelta(hours=5)))) == "2026-11-24T12:00:00Z"
+    assert format_time(None) is None
+
+
+def a_row(**changed: Any) -> dict[str, Any]:
+    table = {
+        "table_name": "sys_user_group", "verdict": "complete", "read": "whole", "as_of": NOON, "rows": 60,
+        "hidden": 0, "requests": 2, "reason": None,
+    }  # fmt: skip
+    row = {
+        "run_id": uuid4(), "state": "published", "mode": "full", "revision": 1, "requests": 41, "records": 1733,
+        "nodes": 1500, "edges": 2600, "added": 4100, "changed": 0, "removed": 0, "error": None, "tables": [table],
+        "requested_at": NOON, "started_at": NOON, "ended_at": NOON + timedelta(seconds=3.2),
+    }  # fmt: skip
+    return {**row, **changed}
+
+
+def test_a_run_is_described_as_promised() -> None:
+    row = a_row()
+    assert describe_run(row, tenant="acme") == {
+        "run_id": str(row["run_id"]), "tenant": "acme", "state": "published", "mode": "full", "revision": 1,
+        "requests": 41, "records": 1733, "nodes": 1500, "edges": 2600, "added": 4100, "changed": 0, "removed": 0,
+        "seconds": 3.2, "requested_at": "2026-11-24T12:00:00Z",
+        "tables": [
+            {"table": "sys_user_group", "verdict": "complete", "read": "whole", "as_of": "2026-11-24T12:00:00Z",
+             "rows": 60, "hidden": 0, "requests": 2, "reason": None}
+        ],
+        "error": None,
+    }  # fmt: skip
+
+
+def test_a_run_that_has_not_begun_has_no_seconds_and_its_tables_no_verdict_yet() -> None:
+    unread = {**a_row()["tables"][0], "verdict": None}
+    run = describe_run(
+        a_row(state="requested", started_at=None, ended_at=None, tables=[unread]), tenant="acme"
+    )
+    assert run["seconds"] is None
+    assert run["tables"][0]["verdict"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("state", "verdicts", "code"),
+    [
+        ("published", ["complete", "complete"], 0),
+        ("unchanged", ["complete", "absent"], 0),
+        ("published", ["complete", "denied"], 3),
+        ("unchanged", ["hidden"], 3),
+        ("published", ["partial"], 3),
+        ("published", ["failed"], 3),
+        ("published", ["unknown"], 3),
+        ("quarantined", ["complete"], 3),
+        ("failed", ["complete"], 1),
+        ("failed", [], 1),
+        ("cancelled", ["denied"], 1),
+    ],
+)
+def test_the_exit_code_says_how_a_run_ended(state: str, verdicts: list[str], code: int) -> None:
+    assert exit_code_of({"state": state, "tables": [{"verdict": verdict} for verdict in verdicts]}) == code
+
+
+def test_a_tenants_status_and_a_process_are_described_as_promised() -> None:
+    row = {
+        "tenant": "acme", "state": "active", "published_at": None, "as_of": NOON, "revision": None,
+        "staleness_seconds": 1.26, "last_error": None,
+    }  # fmt: skip
+    assert describe_tenant_status(row) == {
+        "tenant": "acme", "state": "active", "last_published": None, "as_of": "2026-11-24T12:00:00Z",
+        "revision": None, "staleness_seconds": 1.3, "breaker": "closed", "last_error": None,
+    }  # fmt: skip
+    process = {
+        "process_id": uuid4(), "kind": "worker", "host": "h", "pid": 7, "version": "0", "threads": 2,
+        "started_at": NOON, "seen_at": NOON,
+    }  # fmt: skip
+    assert describe_process(process)["seen_at"] == "2026-11-24T12:00:00Z"
