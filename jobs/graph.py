@@ -145,7 +145,8 @@ def _build_references(table: Table, row: Row) -> Iterator[StagedEdge]:
         if not value:
             continue
         source = Source(table.base, sys_id, field)
-        for target in dict.fromkeys(value.split(",")) if reference.many else (value,):
+        targets = dict.fromkeys(map(str.strip, value.split(","))) if reference.many else (value,)
+        for target in targets:
             if target:
                 yield _build_edge(reference.kind, from_id, f"{reference.to}:{target}", source)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
@@ -35,7 +36,7 @@ class _TableAnswer(msgspec.Struct):
 
 
 class _Stats(msgspec.Struct):
-    count: str
+    count: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,18}\Z")]
 
 
 class _StatsResult(msgspec.Struct):
@@ -144,7 +145,7 @@ def parse_count(table: Table, body: bytes) -> int:
         answer = _STATS_DECODER.decode(body)
         if answer.error is None and not isinstance(answer.result, msgspec.UnsetType):
             return int(answer.result.stats.count)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     raise ResponseInvalid(
         f"The Aggregate API's answer for {table.name} is not a count; look at the instance's logs."

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from jobs.errors import ErrorDocument, Failure
 
+_MOST_DOUBLINGS = 64  # past any cap, and still a float
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -33,8 +35,9 @@ def plan_fate(
     """
     if failure.retry == "never" or attempt >= max_attempts:
         return Fate("failed", 0.0, failure.document())
-    asked = failure.after_seconds or 0.0
+    asked = max(0.0, failure.after_seconds or 0.0)  # a Retry-After may name a moment that has passed
     if failure.retry == "now":
         return Fate("retried", asked, failure.document())
-    ceiling = min(cap_seconds, base_seconds * 2 ** (attempt - 1))
+    doublings = min(attempt - 1, _MOST_DOUBLINGS)
+    ceiling = min(cap_seconds, base_seconds * 2**doublings)
     return Fate("retried", asked + draw.uniform(0, ceiling), failure.document())

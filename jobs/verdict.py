@@ -28,15 +28,20 @@ class Verdict:
 def judge_read(*, rows: int, counted_before: int | None, counted_after: int | None) -> Verdict:
     """Judge a table that was read to its end.
 
-    The Aggregate API counts rows that ACLs hide, so as many rows as it counted before, or after (rows come and
-    go during a read), are all there are. Fewer are a read with rows missing. No count is no evidence.
+    The Aggregate API counts rows that ACLs hide. Rows come and go during a read, so only as many rows as the
+    larger of both counts are surely all there are, and fewer than the smaller surely lack some; between them
+    new rows could stand in for hidden ones. No count is no evidence, nor are counts that see fewer rows than
+    were given: they do not count what we are given.
     """
     counts = [count for count in (counted_before, counted_after) if count is not None]
     if not counts:
         return Verdict("unknown", reason="the instance gave no count to compare with")
-    if rows >= min(counts):
+    least, most = min(counts), max(counts)
+    if rows == most:
         return Verdict("complete")
-    missing = min(counts) - rows
-    return Verdict(
-        "hidden", hidden=missing, reason=f"{missing} rows exist that the integration user may not read"
-    )
+    if rows < least:
+        reason = f"{least - rows} rows exist that the integration user may not read"
+        return Verdict("hidden", hidden=least - rows, reason=reason)
+    if rows > most:
+        return Verdict("unknown", reason="the instance counted fewer rows than it gave")
+    return Verdict("unknown", reason="the table changed while it was read; the next run reads it anew")

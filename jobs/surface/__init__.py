@@ -7,12 +7,18 @@ and the integration guide and `zaptik surface` are made from it. A new table is 
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_KEYS = {
+    "name", "extends", "kind", "label", "fields", "why", "role", "plugin", "filter", "references", "link",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,18 @@ def read_surface() -> Surface:
 
 
 def _parse_table(domain: str, entry: Mapping[str, Any], *, parent: Table | None) -> Table:
+    name = entry.get("name", "a table without a name")
+    if unknown := entry.keys() - _KEYS:
+        raise ValueError(f"{name} has keys that mean nothing: {', '.join(sorted(unknown))}")
+    try:
+        table = _build_table(domain, entry, parent=parent)
+        _check_table(table)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name} is not described as a table is: {error!r}") from error
+    return table
+
+
+def _build_table(domain: str, entry: Mapping[str, Any], *, parent: Table | None) -> Table:
     name = entry["name"]
     if "extends" in entry and parent is None:
         raise ValueError(f"{name} extends {entry['extends']}, which does not stand before it")
@@ -119,7 +137,7 @@ def _parse_table(domain: str, entry: Mapping[str, Any], *, parent: Table | None)
     references |= {key: Reference(**value) for key, value in entry.get("references", {}).items()}
     own = ("sys_id", *(parent.fields[1:] if parent else ()), *entry["fields"])
     link = entry.get("link")
-    table = Table(
+    return Table(
         domain=domain,
         name=name,
         fields=own,
@@ -134,11 +152,11 @@ def _parse_table(domain: str, entry: Mapping[str, Any], *, parent: Table | None)
         references=references,
         link=Link(link["kind"], End(**link["from"]), End(**link["to"])) if link else None,
     )
-    _check_table(table)
-    return table
 
 
 def _check_table(table: Table) -> None:
+    if odd := [name for name in (table.name, *table.fields) if not _NAME.match(name)]:
+        raise ValueError(f"{table.name} uses what cannot be a name: {', '.join(map(repr, odd))}")
     if len(set(table.fields)) != len(table.fields):
         raise ValueError(f"{table.name} names a field twice")
     if (table.kind is None) == (table.link is None):

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to end; 2 when the call must change."""
+    """Serve until told to end; 1 when nothing can be served, 2 when the call must change."""
     parser = build_parser()
     asked = parser.parse_args(arguments)
     if bool(asked.cert) != bool(asked.key):
@@ -63,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     tls = (asked.cert, asked.key) if asked.cert else None
-    asyncio.run(_serve(_instance(asked, store), asked.host, asked.port, tls))
+    try:
+        asyncio.run(_serve(_instance(asked, store), asked.host, asked.port, tls))
+    except OSError as error:
+        print(f"cannot serve on {asked.host}, port {asked.port}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -1,6 +1,7 @@
 """The HTTP application: which path goes where, and what stands before every answer.
 
-An API request passes, in this order: latency, length of the URL, token, Accept, method, table, denial, query.
+An API request passes, in this order: session and semaphore, latency, length of the URL, token, Accept, rate
+limit rule, method, table, denial, query.
 Faults that a later version injects belong in this chain. What was asked and answered goes to the log.
 """
 
@@ -15,7 +16,7 @@ from aiohttp import web
 from ops.simulator import replies
 from ops.simulator.aggregate_api import answer_stats
 from ops.simulator.control import Control
-from ops.simulator.instance import Instance
+from ops.simulator.instance import FieldsDenied, Instance
 from ops.simulator.oauth import METHOD_REFUSED
 from ops.simulator.query import QueryRefused
 from ops.simulator.store import Table
@@ -53,7 +54,8 @@ class Application:
             status, answer = METHOD_REFUSED
         else:
             is_form = request.content_type == "application/x-www-form-urlencoded"
-            form = dict(parse_qsl(await request.text(), keep_blank_values=True)) if is_form else None
+            text = (await request.read()).decode("utf-8", "replace")
+            form = dict(parse_qsl(text, keep_blank_values=True)) if is_form else None
             status, answer = self._instance.oauth.issue(form, request.query)
         self._log(request, status, authorized=status == web.HTTPOk.status_code)
         return replies.bare_json(status, answer)
@@ -77,14 +79,27 @@ class Application:
         self, request: web.Request, answer: Answer | None, *, writing: tuple[str, ...]
     ) -> web.Response:
         authorized = self._instance.oauth.accepts(request.headers.get("Authorization", ""))
-        if self._instance.latency_seconds:
-            await asyncio.sleep(self._instance.latency_seconds)
-        response = (
-            self._refused(request, authorized=authorized)
-            or self._refused_method(request, writing)
-            or self._answered(request, answer)
-        )
+        async with self._instance.limits.admit(
+            request.cookies.get(replies.SESSION_COOKIE, "")
+        ) as turned_away:
+            if turned_away:
+                response = web.Response(status=turned_away)
+            else:
+                if self._instance.latency_seconds:
+                    await asyncio.sleep(self._instance.latency_seconds)
+                refused = self._refused(request, authorized=authorized)
+                response = refused or self._ruled(request, answer, writing)
         self._log(request, response.status, authorized=authorized)
+        return response
+
+    def _ruled(self, request: web.Request, answer: Answer | None, writing: tuple[str, ...]) -> web.Response:
+        """Answer as far as the rate limit rule allows."""
+        rule = self._instance.limits.rule
+        headers = rule.take() if rule else {}
+        if rule and headers is None:
+            return replies.rate_exceeded(request, rule)
+        response = self._refused_method(request, writing) or self._answered(request, answer)
+        response.headers.update(headers or {})
         return response
 
     def _refused(self, request: web.Request, *, authorized: bool) -> web.Response | None:
@@ -128,6 +143,8 @@ class Application:
             return replies.table_denied(request, name)
         try:
             return answer(self._instance, request, table)
+        except FieldsDenied:
+            return replies.failure(request, 403, *replies.FIELDS_DENIED)
         except QueryRefused as refusal:
             return replies.failure(request, 400, "Query refused", str(refusal))
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from ops.simulator.limits import Limits
 from ops.simulator.replies import bare_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,30 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 Body = TypeVar("Body")
+Count = Annotated[int, msgspec.Meta(ge=0)]
 _Rows = list[dict[str, str]]
+
+
+class _OAuthSwitches(msgspec.Struct, forbid_unknown_fields=True):
+    revoke: bool = False
+    client_secret: str | None = None
+    token_seconds: float | None = None
+    has_application_user: bool | None = None
+
+
+class _Latency(msgspec.Struct, forbid_unknown_fields=True):
+    ms: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Properties(msgspec.Struct, forbid_unknown_fields=True):
+    returns_no_rows: bool
+
+
+class _LimitSwitches(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    at_once: Count | msgspec.UnsetType = msgspec.UNSET
+    waiting: Count | msgspec.UnsetType = msgspec.UNSET
+    waiting_on_session: Count | msgspec.UnsetType = msgspec.UNSET
+    requests_an_hour: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class Control:
@@ -40,6 +64,7 @@ class Control:
             web.put("/_simulator/access/{table}", self._put_access),
             web.put("/_simulator/oauth", self._put_oauth),
             web.put("/_simulator/latency", self._put_latency),
+            web.put("/_simulator/limits", self._put_limits),
             web.put("/_simulator/properties", self._put_properties),
             web.get("/_simulator/requests", self._get_requests),
             web.delete("/_simulator/requests", self._delete_requests),
@@ -55,7 +80,7 @@ class Control:
                 return bare_json(403, {"error": "the control API wants its token in X-Simulator-Token"})
             try:
                 return await handler(request)
-            except (msgspec.DecodeError, TypeError, KeyError) as error:
+            except (msgspec.DecodeError, ValueError) as error:
                 return bare_json(400, {"error": f"not a body for {request.path}: {error}"})
 
         return guarded
@@ -73,25 +98,30 @@ class Control:
         return bare_json(200 if deleted else 404, {"deleted": deleted})
 
     async def _put_access(self, request: web.Request) -> web.Response:
-        table, switches = request.match_info["table"], await _body(request, dict[str, Any])
+        table, switches = request.match_info["table"], await _body(request, dict[str, object])
         self._instance.access[table] = self._instance.access_of(table).changed(switches)
         return bare_json(200, {"table": table})
 
     async def _put_oauth(self, request: web.Request) -> web.Response:
-        switches, oauth = await _body(request, dict[str, Any]), self._instance.oauth
-        if switches.get("revoke"):
+        switches, oauth = await _body(request, _OAuthSwitches), self._instance.oauth
+        if switches.revoke:
             oauth.revoke()
-        oauth.client_secret = switches.get("client_secret", oauth.client_secret)
-        oauth.token_seconds = switches.get("token_seconds", oauth.token_seconds)
-        oauth.has_application_user = switches.get("has_application_user", oauth.has_application_user)
+        for name in ("client_secret", "token_seconds", "has_application_user"):
+            value = getattr(switches, name)
+            setattr(oauth, name, getattr(oauth, name) if value is None else value)
         return bare_json(200, {})
 
     async def _put_latency(self, request: web.Request) -> web.Response:
-        self._instance.latency_seconds = (await _body(request, dict[str, float]))["ms"] / 1_000
+        self._instance.latency_seconds = (await _body(request, _Latency)).ms / 1_000
+        return bare_json(200, {})
+
+    async def _put_limits(self, request: web.Request) -> web.Response:
+        """Set every limit anew; those that are not said are lifted."""
+        self._instance.limits = Limits(**msgspec.to_builtins(await _body(request, _LimitSwitches)))
         return bare_json(200, {})
 
     async def _put_properties(self, request: web.Request) -> web.Response:
-        self._instance.returns_no_rows = (await _body(request, dict[str, bool]))["returns_no_rows"]
+        self._instance.returns_no_rows = (await _body(request, _Properties)).returns_no_rows
         return bare_json(200, {})
 
     async def _get_requests(self, _request: web.Request) -> web.Response:

@@ -8,15 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 from ops.simulator.access import Access
+from ops.simulator.limits import Limits
 from ops.simulator.query import Query, parse_query
 from ops.simulator.selection import Selector, Window, understood
 
 if TYPE_CHECKING:
     from ops.simulator.oauth import OAuth
-    from ops.simulator.store import Store, Table
+    from ops.simulator.store import Row, Store, Table
 
 KEPT_REQUESTS = 200_000
 _NO_ROWS = Window((), 0, 0)
+
+
+class FieldsDenied(Exception):  # noqa: N818  it says what happened
+    """A query names a field that the account may not read, on a table that says so."""
 
 
 class Request(TypedDict):
@@ -45,6 +50,7 @@ class Instance:
     latency_seconds: float = 0.0
     returns_no_rows: bool = False
     access: dict[str, Access] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     requests: deque[Request] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -59,13 +65,39 @@ class Instance:
         """Find a table that the instance has."""
         return None if self.access_of(name).absent else self.store.table(name)
 
+    def hides(self, table: Table, path: str) -> bool:
+        """Say whether an ACL stands on a field, or on one that the path to it walks through."""
+        first, _, rest = path.partition(".")
+        if first in self.access_of(table.name).fields_hidden:
+            return True
+        column = table.column(first)
+        target = self.store.table(column.target) if column and rest else None
+        return target is not None and (self.access_of(target.name).denied or self.hides(target, rest))
+
     def select(self, table: Table, text: str, *, salt: str = "") -> Window:
-        """Run an encoded query as the account may: filtered, stripped, without what is not understood."""
+        """Run an encoded query as the account may: filtered, stripped, without what is not understood.
+
+        Raises FieldsDenied where the table refuses a query instead of dropping a part of it.
+        """
         access = self.access_of(table.name)
         asked = understood(self.store, table, parse_query(text))
+        if access.refuses_fields and (asked.garbage or any(self.hides(table, p) for p in asked.paths())):
+            raise FieldsDenied
         if asked.garbage and self.returns_no_rows:
             return _NO_ROWS
-        return self.selector.select(table, self._filtered(table, access, access.stripped(asked)), salt=salt)
+        run = access.stripped(asked, hides=lambda path: self.hides(table, path))
+        return self.selector.select(table, self._filtered(table, access, run), salt=salt)
+
+    def find(self, table: Table, sys_id: str) -> Row | None:
+        """Find a row by its key as the account may: within the data filter, and not hidden."""
+        row = table.find(sys_id)
+        access = self.access_of(table.name)
+        if row is None or not access.shows(row):
+            return None
+        if not access.data_filter:
+            return row
+        within = self.selector.select(table, self._filtered(table, access, parse_query(f"sys_id={sys_id}")))
+        return row if within.total else None
 
     def _filtered(self, table: Table, access: Access, query: Query) -> Query:
         if not access.data_filter:

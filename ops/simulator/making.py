@@ -88,7 +88,8 @@ class Maker:
         if rows == 0 or self.random.random() > filled:
             return ""
         dangles = self.random.random() < 0.02  # noqa: PLR2004  one in fifty
-        return self.id_of(table, self.random.randrange(rows) + (rows * 1_000 if dangles else 0))
+        number = self.random.randrange(rows)
+        return self.id_of(table, -1 - number if dangles else number)  # no row has a negative number
 
     def references(self, table: str, rows: int) -> str:
         """Give a list of up to three references."""

@@ -6,6 +6,7 @@ a number column, holds for no row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
@@ -95,7 +96,12 @@ def _field_test(store: Store, table: Table, path: Path, operator: str, value: st
         return lambda row: path.get(row) == other.get(row)
     compare = _FIELD_RANGES[operator]
     as_key = sort_key(path.column)
-    return lambda row: bool(compare(as_key(path.get(row)), as_key(other.get(row))))
+
+    def holds(row: Row) -> bool:
+        own, others = path.get(row), other.get(row)
+        return bool(own) and bool(others) and bool(compare(as_key(own), as_key(others)))
+
+    return holds
 
 
 def _value_test(path: Path, operator: str, value: str) -> Predicate:
@@ -142,15 +148,16 @@ def _range_comparison(column: Column, operator: str, value: str) -> Comparison:
 
 
 def as_number(text: str) -> float | None:
-    """Read a number, or None."""
+    """Read a finite number, or None."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def sort_key(column: Column) -> Callable[[str], tuple[float, str]]:
     """Give how values of a column sort: empty first, numbers as numbers, text without regard to case."""
     if column.is_number:
-        return lambda text: (as_number(text or "-inf") or 0.0, text)
+        return lambda text: ((as_number(text) or 0.0) if text else -math.inf, text)
     return lambda text: (0.0, text.lower())

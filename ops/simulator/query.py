@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OPERATORS = (
     "=", "!=", "<", "<=", ">", ">=", "LIKE", "NOTLIKE", "NOT LIKE", "STARTSWITH", "ENDSWITH", "IN", "NOT IN",
@@ -69,6 +73,11 @@ class Query:
     groups: tuple[Group, ...] = ((),)
     order: tuple[Order, ...] = ()
     garbage: tuple[str, ...] = ()
+
+    def paths(self) -> Iterator[str]:
+        """Give every field that is compared or ordered by."""
+        yield from (term.path for group in self.groups for any_of in group for term in any_of)
+        yield from (key.path for key in self.order)
 
 
 def parse_query(text: str) -> Query:

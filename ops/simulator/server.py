@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TLSFiles = tuple[Path | str, Path | str]
 _LONGEST_LINE_BYTES = 1 << 16
 _START_SECONDS = 30
+_CLOSING_TURNS = 10  # of the loop: a closing connection schedules its steps one after the other
 
 
 class Listener:
@@ -56,7 +57,13 @@ class Listener:
         return self
 
     async def __aexit__(self, *_raised: object) -> None:
+        server = self._runner.server
+        transports = [handler.transport for handler in server.connections] if server else []
         await self._runner.cleanup()
+        for transport in filter(None, transports):
+            transport.abort()  # over TLS a close waits for the client's, which may never come
+        for _ in range(_CLOSING_TURNS):
+            await asyncio.sleep(0)
 
 
 def _tls_context(files: TLSFiles | None) -> ssl.SSLContext | None:
@@ -105,6 +112,11 @@ class Simulator:
         """A copy of the request log, oldest first."""
         with self.instance.lock:
             return list(self.instance.requests)
+
+    def clear_requests(self) -> None:
+        """Empty the request log."""
+        with self.instance.lock:
+            self.instance.requests.clear()
 
     def __enter__(self) -> Self:
         self._thread.start()

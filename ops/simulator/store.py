@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ops.simulator.columns import Column, TableSpec, extends, inferred_table, known_tables
+from ops.simulator.columns import TABLE_NAME, Column, TableSpec, extends, inferred_table, known_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,7 +64,16 @@ class Table:
 
     def find(self, sys_id: str) -> Row | None:
         """Find a row of this table or of one that extends it."""
-        return next((table.rows[sys_id] for table in self.family() if sys_id in table.rows), None)
+        owner = self.owner(sys_id)
+        return owner.rows[sys_id] if owner else None
+
+    def owner(self, sys_id: str) -> Table | None:
+        """Find which of this table and those that extend it holds a row."""
+        return next((table for table in self.family() if sys_id in table.rows), None)
+
+    def root(self) -> Table:
+        """Give the table that this one extends at last, or itself."""
+        return self.parent.root() if self.parent else self
 
     def sorted_rows(self) -> list[Row]:
         """Give the family's rows in the order of sys_id; the list is shared, so do not change it."""
@@ -117,6 +126,8 @@ class Store:
         with self.lock:
             if name in self._tables:
                 return self._tables[name]
+            if not TABLE_NAME.match(name):
+                raise ValueError(f"not the name of a table: {name!r}")
             known = known_tables().get(name) or inferred_table(name)
             spec = TableSpec(known.name, known.label, known.display, known.extends, dict(known.columns))
             parent = self.declare(spec.extends) if spec.extends else None
@@ -128,16 +139,30 @@ class Store:
 
         An update moves sys_mod_count by one and sys_updated_on to now, unless the row says them itself.
         """
+        rows = list(rows)
+        for row in rows:
+            if not row.get("sys_id") or not (row.get("sys_mod_count") or "0").isdecimal():
+                raise ValueError("a row needs a sys_id, and a sys_mod_count that is a number or is not said")
         with self.lock:
-            for row in rows:
-                table = self.home(name, row)
-                table.learn(map(Column, row))
-                stored = table.find(row["sys_id"])
-                if stored is None:
-                    self._insert(table, row)
-                else:
-                    stored.update(_bumped(stored), **row)
             self.version += 1
+            for row in rows:
+                self._put_row(self.home(name, row), row)
+
+    def _put_row(self, home: Table, row: Mapping[str, str]) -> None:
+        owner = home.root().owner(row["sys_id"])
+        if owner is None:
+            home.learn(map(Column, row))
+            self._insert(home, row)
+            return
+        stored = owner.rows[row["sys_id"]]
+        changed = {**stored, **_bumped(stored), **row}
+        if "sys_class_name" not in row:
+            home = owner
+        home.learn(map(Column, row))
+        del owner.rows[row["sys_id"]]  # a row whose class was changed moves
+        home.rows[row["sys_id"]] = {column: value for column, value in changed.items() if value}
+        owner.forget_order()
+        home.forget_order()
 
     def home(self, name: str, row: Mapping[str, str]) -> Table:
         """Find the table that a row belongs to: the child that its sys_class_name says, where it is one."""
@@ -166,7 +191,7 @@ class Store:
         """Delete a row of a table or of one that extends it; false when there is none."""
         with self.lock:
             table = self._tables.get(name)
-            owner = next((t for t in table.family() if sys_id in t.rows), None) if table else None
+            owner = table.owner(sys_id) if table else None
             if owner is None:
                 return False
             del owner.rows[sys_id]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT_ROWS = 10_000
 _PAGING = ("sysparm_limit", "sysparm_offset")
+_LONGEST_NUMBER = 18
 
 
 def answer_list(instance: Instance, request: web.Request, table: Table) -> web.Response:
@@ -34,8 +35,8 @@ def answer_list(instance: Instance, request: web.Request, table: Table) -> web.R
 
 def answer_single(instance: Instance, request: web.Request, table: Table, sys_id: str) -> web.Response:
     """Answer one row, or 404 when there is none or it is hidden."""
-    row = table.find(sys_id)
-    if row is None or not instance.access_of(table.name).shows(row):
+    row = instance.find(table, sys_id)
+    if row is None:
         return replies.failure(request, 404, *replies.NO_RECORD)
     (shaped,) = projector(instance, request, table).project([row])
     return replies.result(request, shaped)
@@ -45,13 +46,14 @@ def projector(instance: Instance, request: web.Request, table: Table) -> Project
     """Give what shapes rows as the request asks."""
     asked = request.query.get("sysparm_fields", "")
     names: Sequence[str] = [name.strip() for name in asked.split(",")] if asked else sorted(table.columns())
-    hidden = instance.access_of(table.name).fields_hidden
     shaping = Shaping(
         display=request.query.get("sysparm_display_value", "false"),
         links=request.query.get("sysparm_exclude_reference_link", "false") != "true",
         base_url=instance.base_url,
     )
-    return Projector(instance.store, table, [name for name in names if name not in hidden], shaping)
+    return Projector(
+        instance.store, table, [name for name in names if not instance.hides(table, name)], shaping
+    )
 
 
 def encoded_query(request: web.Request) -> str:
@@ -65,7 +67,11 @@ def encoded_query(request: web.Request) -> str:
 def page_bounds(request: web.Request) -> tuple[int, int]:
     """Give offset and limit, in rows; what is no number counts as not said."""
     limit, offset = (request.query.get(name, "") for name in _PAGING)
-    return int(offset) if offset.isdecimal() else 0, int(limit) if limit.isdecimal() else DEFAULT_LIMIT_ROWS
+    return _number(offset, otherwise=0), _number(limit, otherwise=DEFAULT_LIMIT_ROWS)
+
+
+def _number(text: str, *, otherwise: int) -> int:
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else otherwise
 
 
 def _page_headers(
