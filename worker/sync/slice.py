@@ -60,7 +60,7 @@ class _Slice:
         self._run = run
         self._connection = connection
         self._trail = Trail(parts.emit, tenant=str(run.tenant_id), run=str(run.run_id))
-        self._deadline = time.monotonic() + parts.settings.slice_seconds
+        self._deadline = 0.0
 
     async def work(self) -> None:
         """Go on with the run from where earlier slices left it."""
@@ -82,6 +82,8 @@ class _Slice:
 
     async def _crawl(self, progress: Mapping[str, TableRead]) -> None:
         credentials, version = await self._open_credentials()
+        # From here: a slice whose preparations took long still reads on.
+        self._deadline = time.monotonic() + self._parts.settings.slice_seconds
         async with self._open_client(credentials, version) as client:
             crawl = Crawl(self._run, client, Writer(self._connection), self._trail, self.must_pause)
             await crawl_tables(crawl, self._parts.surface.tables.values(), progress)

@@ -1,0 +1,281 @@
+"""One slice in this process, against a simulated instance and the real database: each way in which it can end."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs.errors import InstanceUnreachable
+from jobs.events import Event
+from jobs.surface import read_surface
+from ops.local.certificates import Certificates, write_certificates
+from ops.local.processes import wait_until
+from ops.simulator import Simulator, made_store
+from ops.simulator.access import Access
+from tests.conftest import Deployment
+from tests.integration.conftest import AddTenant
+from worker.postgres import reading, runs, tenants
+from worker.postgres.connection import Connection, in_tenant_rows
+from worker.postgres.tenants import StoredCredentials, Tenant
+from worker.servicenow import build_trust
+from worker.settings import Settings, read_settings
+from worker.sync import Parts, run_slice
+from worker.vault import ClientCredentials, Keyring, new_keyring, seal_credentials
+
+pytestmark = pytest.mark.anyio
+CLIENT_ID, CLIENT_SECRET = "slice", "slice-secret"
+GROUPS = "sys_user_group"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return write_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def simulator(certificates: Certificates) -> Iterator[Simulator]:
+    files = (certificates.cert_file, certificates.key_file)
+    store = made_store(seed=5, groups=45, items=20)
+    with Simulator(store, tls=files, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as started:
+        yield started
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """A tenant whose instance is the simulator, and a worker's parts to read it with."""
+
+    app: Connection
+    admin: Connection
+    parts: Parts
+    tenant: Tenant
+    simulator: Simulator
+    events: list[Event]
+
+    async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
+        async with in_tenant_rows(self.app, self.tenant.tenant_id):
+            sealed = seal_credentials(
+                keyring or self.parts.keyring,
+                ClientCredentials(CLIENT_ID, CLIENT_SECRET),
+                tenant=str(self.tenant.tenant_id),
+                version=1,
+            )
+            stored = StoredCredentials(
+                sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key
+            )
+            await tenants.store_credentials(self.app, self.tenant.tenant_id, stored)
+
+    async def request_run(self) -> UUID:
+        number = await runs.request_sync(self.app, self.tenant.name, mode="delta")
+        await runs.plan_round(self.app, max_attempts=5, again_after_seconds=30)
+        run_id = await runs.read_request(self.app, self.tenant.tenant_id, number)
+        assert run_id is not None
+        return run_id
+
+    async def work_slice(self, run_id: UUID, **changed: object) -> None:
+        settings = self.parts.settings.model_copy(update=changed)
+        await asyncio.to_thread(run_slice, dataclasses.replace(self.parts, settings=settings), run_id)
+
+    async def read_run(self, run_id: UUID) -> dict[str, Any]:
+        [run] = await reading.read_runs(self.app, self.tenant, limit=1, run_id=run_id)
+        return run
+
+    async def read_actions(self, run_id: UUID) -> list[str]:
+        cursor = await self.admin.execute(
+            "SELECT action FROM control.audit_events WHERE run_id = %s ORDER BY audit_id", [run_id]
+        )
+        return [row["action"] for row in await cursor.fetchall()]
+
+    def names(self) -> list[str]:
+        return [event.kind.name for event in self.events]
+
+    def fields(self, name: str) -> dict[str, Any]:
+        return dict(next(event.fields for event in self.events if event.kind.name == name))
+
+
+@pytest.fixture
+def settings(deployment: Deployment, simulator: Simulator, certificates: Certificates) -> Settings:
+    return read_settings(
+        {
+            "ZAPTIK_DATABASE_URL": deployment.app_url,
+            "ZAPTIK_INSTANCE_HOSTS": simulator.url.removeprefix("https://"),
+            "ZAPTIK_CA_FILE": str(certificates.ca_file),
+            "ZAPTIK_PAGE_ROWS": "10",
+            "ZAPTIK_RETRY_BASE_SECONDS": "0.01",
+            "ZAPTIK_RETRY_CAP_SECONDS": "0.01",
+        }
+    )
+
+
+@pytest.fixture
+async def case(
+    app: Connection, admin: Connection, add_fresh_tenant: AddTenant, simulator: Simulator, settings: Settings
+) -> Case:
+    tenant = await add_fresh_tenant()
+    await admin.execute(
+        "UPDATE control.tenant SET url = %s WHERE tenant_id = %s", [simulator.url, tenant.tenant_id]
+    )
+    events: list[Event] = []
+    parts = Parts(
+        settings=settings,
+        keyring=new_keyring(),
+        trust=build_trust(settings.ca_file),
+        surface=read_surface(),
+        worker="this test",
+        emit=events.append,
+    )
+    return Case(app, admin, parts, tenant, simulator, events)
+
+
+async def test_a_slice_reads_everything_and_publishes(case: Case) -> None:
+    await case.store_credentials()
+    run_id = await case.request_run()
+    await case.work_slice(run_id)
+    run = await case.read_run(run_id)
+    assert (run["state"], run["revision"], run["mode"]) == ("published", 1, "full")
+    assert {table["verdict"] for table in run["tables"]} == {"complete"}
+    assert run["requests"] == len(case.simulator.requests)
+    assert case.fields("run.ended")["requests"] == len(case.simulator.requests)
+    actions = await case.read_actions(run_id)
+    asked = [
+        action for action in actions if action in {"request.answered", "request.failed", "token.fetched"}
+    ]
+    assert len(asked) == len(case.simulator.requests)
+    assert actions[:3] == ["run.requested", "run.claimed", "credential.opened"]
+    assert actions[-1] == "run.ended"
+
+
+async def test_nothing_that_must_not_be_read_is_in_the_database(case: Case) -> None:
+    await case.store_credentials()
+    await case.work_slice(await case.request_run())
+    cursor = await case.admin.execute(
+        f"""SELECT count(*) AS nodes, count(*) FILTER (WHERE n::text LIKE '%CANARY%') AS canaries
+            FROM {case.tenant.schema_name}.node n"""  # noqa: S608  our own schema's name
+    )
+    found = await cursor.fetchone()
+    assert found is not None
+    assert found["nodes"] > 45
+    assert found["canaries"] == 0
+    cursor = await case.admin.execute(
+        "SELECT count(*) AS canaries FROM control.audit_events e WHERE e::text LIKE '%CANARY%'"
+    )
+    assert await cursor.fetchone() == {"canaries": 0}
+
+
+async def test_a_late_doorbell_does_nothing(case: Case) -> None:
+    await case.store_credentials()
+    run_id = await case.request_run()
+    await case.work_slice(run_id)
+    asked, said = len(case.simulator.requests), len(case.events)
+    await case.work_slice(run_id)
+    await case.work_slice(UUID(int=7))
+    assert (len(case.simulator.requests), len(case.events)) == (asked, said)
+
+
+async def test_a_slice_that_must_stop_leaves_its_pages_for_the_next(case: Case) -> None:
+    await case.store_credentials()
+    run_id = await case.request_run()
+    await case.work_slice(run_id, slice_seconds=0.001, instance_concurrency=1)
+    run = await case.read_run(run_id)
+    assert (run["state"], run["error"]) == ("requested", None)
+    assert case.names()[-1] == "run.yielded"
+    slices = 1
+    while (await case.read_run(run_id))["state"] == "requested":
+        await case.work_slice(run_id)
+        slices += 1
+    run = await case.read_run(run_id)
+    assert run["state"] == "published"
+    assert run["requests"] == len(case.simulator.requests)
+    assert slices > 1
+
+
+async def test_a_table_that_fails_is_that_tables_verdict_alone(case: Case) -> None:
+    await case.store_credentials()
+    case.simulator.instance.access[GROUPS] = Access(
+        strip_range=True
+    )  # a query ACL: order and bound are dropped
+    case.simulator.instance.access["sc_catalog"] = Access(absent=True)
+    run_id = await case.request_run()
+    await case.work_slice(run_id)
+    run = await case.read_run(run_id)
+    verdicts = {table["table_name"]: table["verdict"] for table in run["tables"]}
+    assert run["state"] == "published"
+    assert (verdicts.pop(GROUPS), verdicts.pop("sc_catalog")) == ("failed", "absent")
+    assert set(verdicts.values()) == {"complete"}
+
+
+async def test_missing_credentials_pause_the_tenant_and_say_what_to_do(case: Case) -> None:
+    run_id = await case.request_run()
+    await case.work_slice(run_id)
+    run = await case.read_run(run_id)
+    assert (run["state"], run["error"]["code"]) == ("failed", "credentials_missing")
+    assert "zaptik credential set" in run["error"]["message"]
+    tenant = await tenants.find_tenant(case.app, case.tenant.name)
+    assert (tenant.state, tenant.state_reason) == ("paused", run["error"]["message"])
+    assert (await case.read_actions(run_id))[-2:] == ["run.ended", "tenant.paused"]
+
+
+async def test_a_key_that_is_not_here_fails_the_slice_and_asks_no_instance(case: Case) -> None:
+    await case.store_credentials(keyring=new_keyring())
+    run_id = await case.request_run()
+    await case.work_slice(run_id)
+    run = await case.read_run(run_id)
+    assert (run["state"], run["error"]["code"]) == (
+        "requested",
+        "key_missing",
+    )  # tried again: a key can be put back
+    assert case.simulator.requests == []
+
+
+async def test_an_instance_that_is_away_is_tried_again_and_given_up_at_last(case: Case) -> None:
+    await case.store_credentials()
+    nobody = "https://127.0.0.1:1"
+    await case.admin.execute(
+        "UPDATE control.tenant SET url = %s WHERE tenant_id = %s", [nobody, case.tenant.tenant_id]
+    )
+    run_id = await case.request_run()
+    while (await case.read_run(run_id))["state"] == "requested":
+        await case.work_slice(run_id, instance_hosts=("127.0.0.1:1",), max_attempts=3)
+    run = await case.read_run(run_id)
+    assert (run["state"], run["error"]["code"]) == ("failed", InstanceUnreachable.code)
+    retried = [event for event in case.events if event.kind.name == "run.retried"]
+    assert len(retried) == 2
+    assert case.names()[-1] == "run.ended"
+
+
+async def test_a_defect_of_ours_is_told_without_its_text_and_tried_again(case: Case) -> None:
+    await case.store_credentials()
+
+    def emit(event: Event) -> None:
+        case.events.append(event)
+        if event.kind.name == "table.judged":
+            raise KeyError("a customer's value")
+
+    run_id = await case.request_run()
+    buggy = dataclasses.replace(case, parts=dataclasses.replace(case.parts, emit=emit))
+    await buggy.work_slice(run_id)
+    run = await case.read_run(run_id)
+    assert (run["state"], run["error"]["code"]) == ("requested", "unforeseen")
+    unforeseen = case.fields("failure.unforeseen")
+    assert unforeseen["error"] == "KeyError"
+    assert any("worker/sync/crawl.py" in frame for frame in unforeseen["frames"])
+    assert "a customer's value" not in repr((unforeseen, run["error"]))
+
+
+async def test_a_lease_that_is_taken_away_fences_the_slice(case: Case) -> None:
+    await case.store_credentials()
+    run_id = await case.request_run()
+    case.simulator.instance.latency_seconds = 0.05
+    working = asyncio.create_task(case.work_slice(run_id))
+    await asyncio.to_thread(wait_until, lambda: "request.answered" in case.names(), deadline_seconds=30)
+    await case.admin.execute("UPDATE control.run SET fence = fence + 1 WHERE run_id = %s", [run_id])
+    await working
+    assert case.names()[-1] == "run.fenced"
+    run = await case.read_run(run_id)
+    assert run["state"] == "running"  # as whoever took it left it
+    assert run["revision"] is None
+    assert "run.fenced" in await case.read_actions(run_id)
