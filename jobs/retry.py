@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from jobs.errors import ErrorDocument, Failure
+from jobs.errors import ErrorDocument, Failure, SetupFailure
 
 _MOST_DOUBLINGS = 64  # past any cap, and still a float
 
@@ -31,9 +31,11 @@ def plan_fate(
     """Plan by the failure's own word and the attempts so far (from 1).
 
     The wait doubles from `base_seconds` to `cap_seconds` with full jitter, never under what the instance asked
-    for (AWS Architecture Blog, "Exponential Backoff and Jitter").
+    for (AWS Architecture Blog, "Exponential Backoff and Jitter"). A deployment that is not ready (SetupFailure) is
+    no fault of the run's, so the run is never given up for it.
     """
-    if failure.retry == "never" or attempt >= max_attempts:
+    is_spent = attempt >= max_attempts and not isinstance(failure, SetupFailure)
+    if failure.retry == "never" or is_spent:
         return Fate("failed", 0.0, failure.document())
     asked = max(0.0, failure.after_seconds or 0.0)  # a Retry-After may name a moment that has passed
     if failure.retry == "now":

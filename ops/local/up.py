@@ -29,7 +29,7 @@ The stack runs. To use it:
   source {ENV_FILE.relative_to(ROOT)}
   .venv/bin/zaptik status
   .venv/bin/zaptik sync acme --wait
-  .venv/bin/zaptik graph export acme --format html -o acme.html
+  .venv/bin/zaptik graph export acme -o acme.jsonl
 
 `make down` stops it."""
 

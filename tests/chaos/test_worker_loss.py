@@ -16,6 +16,7 @@ from ops.local.stack import Stack
 
 TENANT = "acme"
 ROWS_A_PAGE = 5
+SLOW_MILLISECONDS = 250  # until what is to happen in the middle has happened, also on a busy machine
 SETTINGS = {
     "ZAPTIK_PAGE_ROWS": str(ROWS_A_PAGE),
     "ZAPTIK_LEASE_SECONDS": "2",
@@ -46,7 +47,7 @@ def has_ended(stack: Stack) -> bool:
 def begin_run(stack: Stack) -> tuple[Child, Child]:
     """Wait until a run of the slow instance is in the middle; give its worker and the other one."""
     stack.instances[TENANT].forget_requests()
-    stack.instances[TENANT].set_latency(60)
+    stack.instances[TENANT].set_latency(SLOW_MILLISECONDS)
     stack.run_zaptik("sync", TENANT, "--full")
     assert wait_until(lambda: len(read_runs(stack)) > 1, deadline_seconds=30)
     workers = [child for child in stack.children if child.name.startswith("worker")]
@@ -123,6 +124,7 @@ def test_a_run_survives_sigkill_of_its_worker_with_one_revision(stack: Stack) ->
 
     holder.kill()
 
+    stack.instances[TENANT].set_latency(0)
     run = wait_for_end(stack, run_id)
     check_one_whole_revision(stack, run)
     actions = read_actions(stack, run_id)
@@ -139,6 +141,7 @@ def test_a_worker_asked_to_stop_hands_its_run_over_without_a_rescue(stack: Stack
     holder.send(signal.SIGTERM)
 
     assert holder.wait(deadline_seconds=40) == 0
+    stack.instances[TENANT].set_latency(0)
     assert said(holder, "run.yielded", run_id)
     run = wait_for_end(stack, run_id)
     assert said(other, "run.ended", run_id)
@@ -154,8 +157,8 @@ def test_a_worker_that_was_stopped_too_long_is_fenced_and_writes_nothing(stack: 
     run_id = read_runs(stack)[0]["run_id"]
 
     holder.send(signal.SIGSTOP)
-    run = wait_for_end(stack, run_id)
     stack.instances[TENANT].set_latency(0)
+    run = wait_for_end(stack, run_id)
     holder.send(signal.SIGCONT)
 
     holder.wait_for_event("run.fenced")

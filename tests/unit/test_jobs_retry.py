@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from jobs.errors import (
     CredentialsRejected,
+    DatabaseUnsafe,
     Failure,
     InstanceThrottled,
     InstanceUnreachable,
     LeaseLost,
+    NotMigrated,
     RunGaveUp,
 )
 from jobs.retry import Fate, plan_fate
@@ -88,6 +90,12 @@ def test_the_last_attempt_is_the_last() -> None:
     assert plan(failure, attempt=4, max_attempts=5).ending == "retried"
     for attempt in (5, 6):
         assert plan(failure, attempt=attempt, max_attempts=5) == Fate("failed", 0.0, failure.document())
+
+
+def test_a_deployment_that_is_not_ready_is_no_fault_of_the_run() -> None:
+    fate = plan(NotMigrated("migrate first"), attempt=50, max_attempts=5)
+    assert (fate.ending, fate.wait_seconds) == ("retried", 600)
+    assert plan(DatabaseUnsafe("an open door"), attempt=1).ending == "failed"
 
 
 def test_any_number_of_attempts_can_be_planned() -> None:

@@ -67,7 +67,7 @@ def test_generating_never_overwrites(tmp_path: Path) -> None:
     path = tmp_path / "keyring.json"
     generate_keyring(path)
     content = path.read_bytes()
-    with pytest.raises(InvalidSetting, match="use `zaptik keys rotate`"):
+    with pytest.raises(InvalidSetting, match="name another file"):
         generate_keyring(path)
     assert path.read_bytes() == content
 

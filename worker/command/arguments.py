@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse a command line; its `command` is what to call. WrongArguments where it is none."""
-    parsed = _build_parser().parse_args(arguments)
+    parsed = build_parser().parse_args(arguments)
     if not hasattr(parsed, "command"):
         raise WrongArguments("which command? See `zaptik --help`.")
     return parsed
@@ -51,7 +51,8 @@ def parse_duration(text: str) -> int:
     return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
-def _build_parser() -> _Parser:
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command line."""
     parser = _Parser(
         prog="zaptik",
         description="Reads customers' ServiceNow configuration and keeps it as a graph, revision by revision.",
@@ -126,7 +127,11 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
 def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     sync = _add(verbs, "sync", runs.sync, "ask for a run of a tenant")
     sync.add_argument("name", metavar="NAME")
-    sync.add_argument("--full", action="store_true", help="read everything whole, whatever earlier runs know")
+    sync.add_argument(
+        "--full",
+        action="store_true",
+        help="ask for a whole read (this release reads everything whole in any case)",
+    )
     sync.add_argument(
         "--wait", action="store_true", help="follow the run to its end; its outcome is the exit code"
     )

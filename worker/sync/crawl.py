@@ -1,7 +1,8 @@
 """Reading the surface's tables: each from where an earlier slice left it, page by page, to a verdict.
 
 Tables are read side by side and each by itself in order. What one table does wrong is that table's verdict; what
-the instance does wrong (it is away, it throttles, it refuses the credentials) ends the slice.
+the instance does wrong (it is away, it throttles, it refuses the credentials) ends the slice, and what was asked
+until then is recorded when the slice is settled.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
 from jobs.page import Position, next_position
 from jobs.surface import Table
 from jobs.verdict import Verdict, judge_read
 from worker.postgres import staging
+from worker.postgres.connection import Connection
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import StagedPage, TableRead
 from worker.servicenow import Client
@@ -60,7 +62,7 @@ class _Reader:
         self._rows = read.rows if read else 0
 
     async def read(self) -> None:
-        """Read on to the table's verdict, or to the slice's end; what was asked is recorded in any case."""
+        """Read on to the table's verdict, or to the slice's end."""
         if self._position.ended:
             return
         try:
@@ -71,9 +73,6 @@ class _Reader:
             verdict = Verdict("absent", reason=failure.message)
         except ResponseInvalid as failure:
             verdict = Verdict("failed", reason=failure.message)
-        except Failure:
-            await self._put(staging.record_alone)
-            raise
         if verdict is None:
             await self._put(staging.record_alone)
             return
@@ -117,17 +116,22 @@ class _Reader:
             requests=taken.requests,
             part=part,
         )
-        await self._crawl.writer.put(
-            lambda connection: staging.stage_page(connection, self._crawl.run, staged, events=taken.events)
-        )
 
-    async def _put(self, write: Callable[..., Awaitable[None]], **values: object) -> None:
+        async def write(connection: Connection) -> None:
+            await staging.stage_page(connection, self._crawl.run, staged, events=taken.events)
+            taken.mark_written()
+
+        await self._crawl.writer.put(write)
+
+    async def _put(self, act: Callable[..., Awaitable[None]], **values: object) -> None:
+        """Have the writer commit an act of `staging` together with the events so far."""
         taken = self._trail.take()
-        await self._crawl.writer.put(
-            lambda connection: write(
-                connection, self._crawl.run, requests=taken.requests, events=taken.events, **values
-            )
-        )
+
+        async def write(connection: Connection) -> None:
+            await act(connection, self._crawl.run, requests=taken.requests, events=taken.events, **values)
+            taken.mark_written()
+
+        await self._crawl.writer.put(write)
 
     async def _count(self) -> int | None:
         """Count the table's rows, None where the account may not: no count is no evidence, not a failure."""

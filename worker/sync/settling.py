@@ -19,35 +19,52 @@ from jobs.events import (
     EventKind,
 )
 from jobs.retry import Fate, plan_fate
-from worker.postgres import runs, tenants
+from worker.postgres import runs, staging, tenants
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
 from worker.postgres.runs import ClaimedRun
 from worker.sync.parts import Parts
+from worker.sync.trail import Trail
 
 _PAUSING = (CredentialsMissing, CredentialsRejected)
 _ROOT = Path(__file__).parents[2]
 _FRAMES = 12
 
 
-async def settle_failure(parts: Parts, run: ClaimedRun | None, raised: BaseException) -> None:
+async def settle_failure(parts: Parts, run: ClaimedRun, trail: Trail, raised: Exception) -> None:
     """Bring what a slice raised into the run's row, on a new connection; nothing is raised.
 
     Where the database is away too, the lease runs out and the scheduler offers the run again.
     """
     failure = _foresee(parts, raised)
-    if run is None:
-        parts.emit(Event(DEPENDENCY_AWAY, {"dependency": "PostgreSQL", "error": failure.message}))
-        return
     try:
         async with open_connection(parts.settings.require_database_url(), purpose="settle") as connection:
+            await _record_unwritten(connection, run, trail)
             await _settle(parts, connection, run, failure)
     except Failure as again:
         parts.emit(Event(DEPENDENCY_AWAY, {"dependency": "PostgreSQL", "error": again.message}))
 
 
+def tell_unclaimed(parts: Parts, raised: Exception) -> None:
+    """Tell why no run could be claimed: the bell is rung again."""
+    failure = _foresee(parts, raised)
+    parts.emit(Event(DEPENDENCY_AWAY, {"dependency": "PostgreSQL", "error": failure.message}))
+
+
 def run_seconds(run: ClaimedRun) -> float:
     """Give how long a run has been going, from its first claim, by the database's clock and ours."""
     return max(0.0, (datetime.now(UTC) - run.started_at).total_seconds())
+
+
+async def _record_unwritten(connection: Connection, run: ClaimedRun, trail: Trail) -> None:
+    """Write the events that the failed slice's own transactions did not take along."""
+    taken = trail.take_unwritten()
+    try:
+        await staging.record_alone(connection, run, requests=taken.requests, events=taken.events)
+    except LeaseLost:
+        # The run is another worker's by now; what was asked of the instance is recorded all the same.
+        async with in_tenant_rows(connection, run.tenant_id):
+            await tenants.insert_events(connection, taken.events)
+    taken.mark_written()
 
 
 async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure: Failure) -> None:
@@ -93,7 +110,7 @@ def _bind(run: ClaimedRun, kind: EventKind, fields: dict[str, object]) -> Event:
     return Event(kind, fields, tenant=str(run.tenant_id), run=str(run.run_id))
 
 
-def _foresee(parts: Parts, raised: BaseException) -> Failure:
+def _foresee(parts: Parts, raised: Exception) -> Failure:
     """Give a foreseen failure as it is; of another only its type and our own lines, since its text may hold rows."""
     if isinstance(raised, Failure):
         return raised

@@ -22,9 +22,9 @@ from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
 from worker.servicenow import Client, Limits, open_client
 from worker.sync.crawl import Crawl, crawl_tables
-from worker.sync.lease import first_failure, held_lease
+from worker.sync.lease import held_lease
 from worker.sync.parts import Parts
-from worker.sync.settling import run_seconds, settle_failure
+from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
 from worker.vault import ClientCredentials, SealedCredentials, open_credentials
@@ -39,27 +39,30 @@ async def _run_slice(parts: Parts, run_id: UUID) -> None:
     database_url = parts.settings.require_database_url()
     lease_seconds = parts.settings.lease_seconds
     run: ClaimedRun | None = None
+    trail: Trail | None = None
     try:
         async with open_connection(database_url, purpose="slice") as connection:
             run = await runs.claim_run(connection, run_id, worker=parts.worker, lease_seconds=lease_seconds)
             if run is None:
                 return  # a late doorbell: another worker has the run, or it ended
+            trail = Trail(parts.emit, tenant=str(run.tenant_id), run=str(run.run_id))
             async with held_lease(database_url, run, lease_seconds=lease_seconds):
-                await _Slice(parts, run, connection).work()
-    except BaseExceptionGroup as raised:
-        await settle_failure(parts, run, first_failure(raised))
+                await _Slice(parts, run, connection, trail).work()
     except Exception as raised:  # noqa: BLE001  the one place where a slice's failures end
-        await settle_failure(parts, run, raised)
+        if run is None or trail is None:
+            tell_unclaimed(parts, raised)
+        else:
+            await settle_failure(parts, run, trail, raised)
 
 
 class _Slice:
     """The steps of one slice of a claimed run, on one connection."""
 
-    def __init__(self, parts: Parts, run: ClaimedRun, connection: Connection) -> None:
+    def __init__(self, parts: Parts, run: ClaimedRun, connection: Connection, trail: Trail) -> None:
         self._parts = parts
         self._run = run
         self._connection = connection
-        self._trail = Trail(parts.emit, tenant=str(run.tenant_id), run=str(run.run_id))
+        self._trail = trail
         self._deadline = 0.0
 
     async def work(self) -> None:
@@ -101,6 +104,7 @@ class _Slice:
         self._trail.emit(Event(CREDENTIAL_OPENED, opened))
         taken = self._trail.take()
         await staging.record_alone(self._connection, run, requests=taken.requests, events=taken.events)
+        taken.mark_written()
         return credentials, stored.version
 
     def _open_client(

@@ -166,6 +166,10 @@ class Metrics:
             registry=self.registry,
         )
 
+        given_up = Counter(
+            "zaptik_runs_given_up", "Runs whose worker died too often.", registry=self.registry
+        )
+
         def ticked(_: Event) -> None:
             tick.set_to_current_time()
             if self._fleet is None:
@@ -181,6 +185,7 @@ class Metrics:
             due.set(self._fleet.oldest_due_seconds)
 
         self._on(events.SCHEDULER_TICKED, ticked)
+        self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
 
     def _on(self, kind: events.EventKind, handler: Callable[[Event], None]) -> None:

@@ -107,7 +107,8 @@ def generate_keyring(path: Path) -> str:
             _write(file, keyring)
     except FileExistsError:
         raise InvalidSetting(
-            f"{path} exists and is never overwritten: use `zaptik keys rotate` for a further key"
+            f"{path} exists and is never overwritten, since what its keys sealed would never open again: name "
+            "another file"
         ) from None
     return keyring.primary
 
