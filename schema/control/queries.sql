@@ -142,26 +142,50 @@ SELECT name, schema_name FROM control.tenant ORDER BY name
 -- The version of the control schema.
 SELECT max(version) FROM control.schema_version
 
--- name: read_unsafe_attributes
--- What the connected role has that the app's role must not have.
-SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.rolinherit,
-       EXISTS (SELECT 1 FROM pg_class c WHERE c.relowner = r.oid) AS owns_tables
-FROM pg_roles r WHERE r.rolname = current_user
+-- name: read_unsafe_rights
+-- The connected role, and in words what it has that the app's role must not have.
+WITH me AS (SELECT * FROM pg_roles WHERE rolname = current_user
+), membership AS (  -- from PostgreSQL 16 on each grant says whether it inherits, before it the role does
+    SELECT m.member, m.roleid, m.admin_option, member.rolname AS member_name, role.rolname, role.rolsuper,
+           role.rolbypassrls, coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, member.rolinherit) AS inherits
+    FROM pg_auth_members m JOIN pg_roles member ON member.oid = m.member JOIN pg_roles role ON role.oid = m.roleid
+), unsafe (what) AS (
+    SELECT 'a superuser' FROM me WHERE rolsuper
+    UNION ALL SELECT 'exempt from row security (BYPASSRLS)' FROM me WHERE rolbypassrls
+    UNION ALL SELECT 'inheriting the tenants'' rights (INHERIT)' FROM me WHERE rolinherit
+    UNION ALL SELECT 'allowed to make roles, databases or replicas' FROM me
+              WHERE rolcreaterole OR rolcreatedb OR rolreplication
+    UNION ALL SELECT 'the owner of objects' FROM me WHERE EXISTS (
+        SELECT FROM pg_shdepend d
+        WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = me.oid AND d.deptype = 'o')
+    UNION ALL SELECT 'a member of ' || m.rolname FROM me JOIN membership m ON m.member = me.oid
+              WHERE m.rolname !~ '^tenant_' OR m.rolsuper OR m.rolbypassrls
+    UNION ALL SELECT 'inheriting from ' || m.rolname || ' by a grant WITH INHERIT'
+              FROM me JOIN membership m ON m.member = me.oid WHERE m.inherits AND NOT me.rolinherit
+    UNION ALL SELECT 'allowed to grant ' || m.rolname
+              FROM me JOIN membership m ON m.member = me.oid WHERE m.admin_option
+    UNION ALL SELECT 'through ' || m.member_name || ' a member of ' || m.rolname
+              FROM me JOIN membership own ON own.member = me.oid JOIN membership m ON m.member = own.roleid
+              WHERE own.rolname ~ '^tenant_'
+)
+SELECT me.rolname, (SELECT coalesce(array_agg(what ORDER BY what), '{}') FROM unsafe) AS unsafe FROM me
 
 -- name: read_open_doors
 -- Privileges of PUBLIC that `migrate` took away and that are there again.
-SELECT 'TEMPORARY on the database' AS door FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+SELECT 'TEMPORARY on the database' AS door
+FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
 WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'
 UNION ALL
 SELECT 'CREATE on schema public' FROM pg_namespace n, aclexplode(n.nspacl) a
 WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
 UNION ALL
-SELECT 'USAGE on language ' || l.lanname FROM pg_language l, aclexplode(coalesce(l.lanacl, acldefault('l', l.lanowner))) a
+SELECT 'USAGE on language ' || l.lanname
+FROM pg_language l, aclexplode(coalesce(l.lanacl, acldefault('l', l.lanowner))) a
 WHERE l.lanname IN ('sql', 'plpgsql') AND a.grantee = 0
 UNION ALL
 SELECT 'EXECUTE on ' || p.oid::regprocedure::text
 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
-  AND (p.proname IN ('set_config', 'ts_stat') OR p.proname ~ '^(query|table|schema|database|cursor)_to_xml'
-       OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
+  AND (p.proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea')
+       OR p.proname ~ '^(query|table|schema|database|cursor)_to_xml' OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
 ORDER BY 1

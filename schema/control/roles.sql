@@ -9,20 +9,20 @@ BEGIN
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO zaptik_app', current_database());
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('COMMENT ON ROLE zaptik_owner IS %L', 'zaptik deployment in database ' || current_database());
+    -- so that the owner's migrations can hand functions to it
+    IF NOT pg_has_role('zaptik_owner', 'zaptik_fleet', 'MEMBER') THEN GRANT zaptik_fleet TO zaptik_owner; END IF;
 END
 $roles$;
 
 ALTER ROLE zaptik_owner NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
-ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
-
-GRANT zaptik_fleet TO zaptik_owner;  -- so that the owner's migrations can hand functions to it
+ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
 GRANT USAGE ON LANGUAGE sql, plpgsql TO zaptik_owner, zaptik_fleet;
 
--- Each of these evaluates a text given at run time as a query or as a setting.
+-- Each of these evaluates a text given at run time as a query or as a setting, or (`lo_`) makes an object.
 DO $functions$
 DECLARE
     evaluator regprocedure;
@@ -30,7 +30,7 @@ BEGIN
     FOR evaluator IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace
-          AND (proname IN ('set_config', 'ts_stat')
+          AND (proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea')
                OR proname ~ '^(query|table|schema|database|cursor)_to_xml'
                OR (proname = 'ts_rewrite' AND pronargs = 2))
     LOOP

@@ -8,21 +8,24 @@ SELECT table_name, cursor, pages, rows, requests, counted, hidden, read, verdict
 FROM {tenant}.table_read WHERE run_id = %(run)s::uuid ORDER BY table_name
 
 -- name: begin_table
--- Note that a run begins to read a table, with the count the instance gave before.
+-- Note that a run begins to read a table, with the count the instance gave before; no row when it has begun.
 INSERT INTO {tenant}.table_read (run_id, table_name, counted, requests)
 VALUES (%(run)s::uuid, %(table)s, %(counted)s::bigint, %(requests)s::bigint)
+ON CONFLICT (run_id, table_name) DO NOTHING RETURNING table_name
 
 -- name: stage_page
--- Keep one checked page until the run publishes.
+-- Keep one checked page until the run publishes; a page that is there already stays as it is.
 INSERT INTO {tenant}.staged_page (run_id, table_name, page, depth, nodes, edges)
 VALUES (%(run)s::uuid, %(table)s, %(page)s::integer, %(depth)s::integer, %(nodes)s::jsonb, %(edges)s::jsonb)
+ON CONFLICT (run_id, table_name, page) DO NOTHING
 
 -- name: advance_table
--- Move a table's cursor past the page staged in the same transaction.
+-- Move a table's cursor past the page staged in the same transaction; no row when that is not the next page.
 UPDATE {tenant}.table_read
 SET cursor = %(cursor)s, pages = %(page)s::integer, rows = rows + %(rows)s::bigint,
     requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND pages = %(page)s::integer - 1
+RETURNING pages
 
 -- name: judge_table
 -- Close a table's read with its verdict.
@@ -48,7 +51,9 @@ WITH staged AS MATERIALIZED (
     FROM staged s FULL JOIN {tenant}.node n ON n.node_id = s.id
     WHERE CASE
         WHEN n.node_id IS NULL THEN true
+        -- read whole under its own name, and under the base's, where a record shows that changed its class
         WHEN s.id IS NULL THEN n.read_table = ANY (%(closing)s::text[])
+                               AND split_part(n.node_id, ':', 1) = ANY (%(closing)s::text[])
         -- a subclass that could not be read this time does not lose what it said before
         ELSE s.hash <> n.hash AND (s.read_table = n.read_table OR n.read_table = ANY (%(closing)s::text[])
                                    OR s.read_table = ANY (%(subclasses)s::text[]))
@@ -85,10 +90,12 @@ WITH staged AS MATERIALIZED (
     WHERE p.run_id = %(run)s::uuid
     ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
 ), compared AS (
-    SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind, coalesce(s."to", e.to_id) AS to_id,
-           coalesce(s.source, e.source) AS source, coalesce(s.attributes, e.attributes) AS attributes,
+    SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind,
+           coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,
+           coalesce(s.attributes, e.attributes) AS attributes,
            coalesce(s.hash, e.hash) AS hash, coalesce(s.read_table, e.read_table) AS read_table,
-           s."from" IS NULL AND e.read_table = ANY (%(closing)s::text[]) AS gone,
+           s."from" IS NULL AND e.read_table = ANY (%(closing)s::text[])
+               AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[]) AS gone,
            e.from_id IS NULL AS new, e.hash AS old_hash, e.state AS old_state
     FROM staged s FULL JOIN {tenant}.edge e
       ON e.from_id = s."from" AND e.kind = s.kind AND e.to_id = s."to" AND e.source = s.source
@@ -128,10 +135,12 @@ FROM delta
 -- name: read_digest
 -- How many nodes and edges the current graph has, and the digest of their lines; docs/reference/graph.md has the rule.
 SELECT n.nodes, e.edges, encode(sha256(n.hashes || e.hashes), 'hex') AS digest
-FROM (SELECT count(*) AS nodes, coalesce(string_agg(hash, ''::bytea ORDER BY node_id), '') AS hashes FROM {tenant}.node) n,
+FROM (SELECT count(*) AS nodes, coalesce(string_agg(hash, ''::bytea ORDER BY node_id), '') AS hashes
+      FROM {tenant}.node) n,
      (SELECT count(*) AS edges,
-             coalesce(string_agg(hash || convert_to(state, 'UTF8'), ''::bytea ORDER BY from_id, kind, to_id, source), '')
-                 AS hashes FROM {tenant}.edge) e
+             coalesce(string_agg(hash || convert_to(state, 'UTF8'), ''::bytea
+                                 ORDER BY from_id, kind, to_id, source), '') AS hashes
+      FROM {tenant}.edge) e
 
 -- name: read_current_revision
 -- The published revision in force; no row before the first.
@@ -153,7 +162,8 @@ WITH added AS (
     INSERT INTO {tenant}.revision
         (revision, run_id, state, as_of, complete_as_of, nodes, edges, added, changed, removed, digest)
     VALUES (%(revision)s::bigint, %(run)s::uuid, 'published', %(as_of)s::timestamptz, %(complete_as_of)s::timestamptz,
-            %(nodes)s::bigint, %(edges)s::bigint, %(added)s::bigint, %(changed)s::bigint, %(removed)s::bigint, %(digest)s)
+            %(nodes)s::bigint, %(edges)s::bigint, %(added)s::bigint, %(changed)s::bigint, %(removed)s::bigint,
+            %(digest)s)
 )
 INSERT INTO {tenant}.feed (number, revision, added, changed, removed)
 SELECT coalesce(max(number), 0) + 1, %(revision)s::bigint, %(added)s::bigint, %(changed)s::bigint, %(removed)s::bigint
@@ -169,18 +179,17 @@ DELETE FROM {tenant}.staged_page WHERE run_id <> %(run)s::uuid
 
 -- name: read_nodes_at
 -- The nodes of a revision, in the order of the export.
+-- The conditions stand outside: only so does the planner take the order from the two indexes, without a sort.
 SELECT node_id, kind, table_name, name, attributes FROM (
-    SELECT node_id, kind, table_name, name, attributes FROM {tenant}.node WHERE since <= %(revision)s::bigint
+    SELECT node_id, kind, table_name, name, attributes, since, 9223372036854775807 AS until FROM {tenant}.node
     UNION ALL
-    SELECT node_id, kind, table_name, name, attributes FROM {tenant}.node_history
-    WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
-) held ORDER BY node_id
+    SELECT node_id, kind, table_name, name, attributes, since, until FROM {tenant}.node_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint ORDER BY node_id
 
 -- name: read_edges_at
 -- The edges of a revision, in the order of the export.
 SELECT from_id, kind, to_id, source, state, attributes FROM (
-    SELECT from_id, kind, to_id, source, state, attributes FROM {tenant}.edge WHERE since <= %(revision)s::bigint
+    SELECT from_id, kind, to_id, source, state, attributes, since, 9223372036854775807 AS until FROM {tenant}.edge
     UNION ALL
-    SELECT from_id, kind, to_id, source, state, attributes FROM {tenant}.edge_history
-    WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
-) held ORDER BY from_id, kind, to_id, source
+    SELECT from_id, kind, to_id, source, state, attributes, since, until FROM {tenant}.edge_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint ORDER BY from_id, kind, to_id, source

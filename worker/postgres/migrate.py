@@ -51,7 +51,12 @@ async def migrate(connection: Connection, *, app_url: str | None, today: date) -
 
 
 async def provision_schema(connection: Connection, tenant_schema: str) -> int:
-    """Make or mend a tenant's role and schema in the surrounding transaction; gives the schema's version."""
+    """Make or mend a tenant's role and schema in the surrounding transaction; gives the schema's version.
+
+    One at a time: all tenants' grants change the same few rows of the catalogue, which does not wait but fails
+    ("tuple concurrently updated").
+    """
+    await _run(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
     await _run(connection, schema.read_script("control", "provision"), within=tenant_schema)
     return await _migrate_area(connection, "tenant", tenant_schema)
 

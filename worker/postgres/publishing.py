@@ -16,7 +16,7 @@ from jobs.events import Event
 from jobs.surface import Surface
 from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows, fetch_value
 from worker.postgres.runs import ClaimedRun
-from worker.postgres.staging import lease_lost, record_events
+from worker.postgres.staging import lease_lost, record_alone, record_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ async def publish_run(
     says that every table of the surface was read whole.
     """
     within = run.schema_name
+    # Apart from the rest, so that a late worker learns it before the long part and renewal waits for nothing.
+    await record_alone(connection, run, requests=0, events=[])
     async with as_tenant(connection, within):
         current = await fetch_row(connection, "tenant", "read_current_revision", within=within)
         revision = int(await fetch_value(connection, "tenant", "next_revision", within=within))
@@ -81,8 +83,12 @@ async def publish_run(
 
 
 async def drop_abandoned(connection: Connection, run: ClaimedRun) -> None:
-    """Forget what earlier runs of the tenant staged and never published."""
+    """Forget what earlier runs of the tenant staged and never published.
+
+    Raises LeaseLost, and then nothing is forgotten: a late worker must not drop what a newer run stages.
+    """
     async with as_tenant(connection, run.schema_name):
+        await record_events(connection, run, [], requests=0, records=0)
         await fetch_rows(connection, "tenant", "drop_abandoned", within=run.schema_name, run=run.run_id)
 
 

@@ -10,25 +10,16 @@ from worker.postgres.migrate import read_version
 
 async def check_database(connection: Connection) -> None:
     """Raise DatabaseUnsafe or NotMigrated unless the connected role and the schema are what they must be."""
-    role = await fetch_row(connection, "control", "read_unsafe_attributes")
+    role = await fetch_row(connection, "control", "read_unsafe_rights")
     assert role is not None
     if role["rolname"] != "zaptik_app":
         raise DatabaseUnsafe(
             f"Connected as {role['rolname']}: set ZAPTIK_DATABASE_URL to log in as zaptik_app."
         )
-    unsafe = [
-        word
-        for word, holds in (
-            ("a superuser", role["rolsuper"]),
-            ("exempt from row security (BYPASSRLS)", role["rolbypassrls"]),
-            ("inheriting the tenants' rights (INHERIT)", role["rolinherit"]),
-            ("the owner of tables", role["owns_tables"]),
-        )
-        if holds
-    ]
-    if unsafe:
+    if role["unsafe"]:
         raise DatabaseUnsafe(
-            f"zaptik_app is {', and '.join(unsafe)}: run `zaptik migrate` as an administrator."
+            f"zaptik_app is {', and '.join(role['unsafe'])}: take that away, or run `zaptik migrate` as an "
+            "administrator, which sets its attributes right."
         )
     if doors := await fetch_rows(connection, "control", "read_open_doors"):
         raise DatabaseUnsafe(

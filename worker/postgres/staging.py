@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
 
-from jobs.errors import LeaseLost, NotMigrated
+from jobs.errors import Audience, LeaseLost, NotMigrated, RunFailure
 from jobs.events import Event
 from jobs.graph import GraphPart
 from jobs.verdict import Verdict
 from schema import latest_version
 from worker.postgres.connection import Connection, as_tenant, fetch_rows, fetch_value
 from worker.postgres.runs import ClaimedRun
+
+
+class OutOfTurn(RunFailure):
+    """A table begun twice, or a page that is not the next one: the worker lost count."""
+
+    code = "out_of_turn"
+    audience: ClassVar[Audience] = "developer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +83,38 @@ async def begin_table(
     connection: Connection, run: ClaimedRun, *, table: str, counted: int | None, requests: int,
     events: Sequence[Event],
 ) -> None:  # fmt: skip
-    """Note that a table is begun, with the instance's count before."""
+    """Note that a table is begun, with the instance's count before; OutOfTurn when the run has begun it."""
     async with as_tenant(connection, run.schema_name):
-        await fetch_rows(
+        begun = await fetch_value(
             connection, "tenant", "begin_table", within=run.schema_name,
             run=run.run_id, table=table, counted=counted, requests=requests,
         )  # fmt: skip
         await record_events(connection, run, events, requests=requests, records=0)
+        if begun is None:
+            raise OutOfTurn(f"Table {table} of run {run.run_id} was begun already. Nothing was written.")
 
 
 async def stage_page(
     connection: Connection, run: ClaimedRun, page: StagedPage, *, events: Sequence[Event]
 ) -> None:
-    """Keep a page and move the table's cursor; LeaseLost when another worker has the run."""
+    """Keep a page and move the table's cursor; LeaseLost when another worker has the run.
+
+    Raises OutOfTurn for a page that is not the one after those staged.
+    """
     async with as_tenant(connection, run.schema_name):
         await fetch_rows(
             connection, "tenant", "stage_page", within=run.schema_name, run=run.run_id, table=page.table,
             page=page.page, depth=page.depth, nodes=page.part.nodes.decode(), edges=page.part.edges.decode(),
         )  # fmt: skip
-        await fetch_rows(
+        advanced = await fetch_value(
             connection, "tenant", "advance_table", within=run.schema_name, run=run.run_id, table=page.table,
             page=page.page, cursor=page.cursor, rows=page.rows, requests=page.requests,
         )  # fmt: skip
         await record_events(connection, run, events, requests=page.requests, records=page.rows)
+        if advanced is None:
+            raise OutOfTurn(
+                f"Page {page.page} of {page.table} of run {run.run_id} is not the next one. Nothing was written."
+            )
 
 
 async def judge_table(

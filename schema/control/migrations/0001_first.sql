@@ -141,6 +141,13 @@ DECLARE
     partition text := 'audit_events_' || replace(bound, '-', '_');
 BEGIN
     IF to_regclass('control.' || partition) IS NOT NULL THEN RETURN; END IF;
+    -- A month that nobody made in time has its rows in `rest`, where they stay: none may be moved.
+    IF month IS NOT NULL THEN
+        PERFORM FROM control.audit_events_rest
+        WHERE occurred_at >= month::timestamp AT TIME ZONE 'UTC'
+          AND occurred_at < (month + interval '1 month') AT TIME ZONE 'UTC' LIMIT 1;
+        IF FOUND THEN RETURN; END IF;
+    END IF;
     EXECUTE format('CREATE TABLE control.%I PARTITION OF control.audit_events %s', partition,
         CASE WHEN month IS NULL THEN 'DEFAULT'
              ELSE format('FOR VALUES FROM (%L) TO (%L)',

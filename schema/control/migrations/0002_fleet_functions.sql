@@ -3,10 +3,12 @@
 CREATE FUNCTION control.claim_due_tenants(batch integer)
 RETURNS TABLE (run_id uuid, tenant_id uuid) LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
     -- Missed turns coalesce into one run; the next turn is a cadence from now, jittered by a tenth either way.
+    -- Deadlocks are kept out by three rules: the lock leaves foreign keys to the tenant alone (NO KEY); a run that
+    -- lives is not waited for, since its worker's last statement waits for the tenant; runs go in in one order.
     WITH due AS (
         SELECT t.tenant_id, t.every_seconds FROM control.tenant t
         WHERE t.state = 'active' AND t.next_due_at <= clock_timestamp()
-        ORDER BY t.next_due_at LIMIT batch FOR UPDATE SKIP LOCKED
+        ORDER BY t.next_due_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED
     ), moved AS (
         UPDATE control.tenant t
         SET next_due_at = clock_timestamp() + due.every_seconds * (0.9 + 0.2 * random()) * interval '1 second'
@@ -15,6 +17,9 @@ RETURNS TABLE (run_id uuid, tenant_id uuid) LANGUAGE sql SECURITY DEFINER SET se
     ), requested AS (
         INSERT INTO control.run AS r (tenant_id, mode, reason)
         SELECT moved.tenant_id, 'delta', 'cadence' FROM moved
+        WHERE NOT EXISTS (SELECT FROM control.run live
+                          WHERE live.tenant_id = moved.tenant_id AND live.state IN ('requested', 'running'))
+        ORDER BY moved.tenant_id
         ON CONFLICT (tenant_id) WHERE state IN ('requested', 'running') DO NOTHING
         RETURNING r.run_id, r.tenant_id
     ), told AS (
@@ -44,36 +49,40 @@ RETURNS TABLE (run_id uuid, tenant_id uuid) LANGUAGE plpgsql SECURITY DEFINER SE
 #variable_conflict use_column
 DECLARE
     asked record;
-    live record;
+    target uuid;
 BEGIN
-    -- A run that has not begun serves every request so far; one that has begun may have passed what was
-    -- asked about, so the request waits for it to end and causes one further run.
+    -- A run that has not begun serves every request so far; one that has begun, be it between two slices, may
+    -- have passed what was asked about, so the request waits for its end and causes one further run. Requests
+    -- that must wait, and those of tenants that are held, take no place in the batch. In order of the tenants,
+    -- and nothing locked is waited for: see claim_due_tenants.
     FOR asked IN
         SELECT q.tenant_id, CASE WHEN bool_or(q.mode = 'full') THEN 'full' ELSE 'delta' END AS mode,
                array_agg(q.request_id) AS requests
-        FROM (SELECT request_id, tenant_id, mode FROM control.sync_request
-              WHERE sync_request.run_id IS NULL ORDER BY request_id LIMIT batch FOR UPDATE SKIP LOCKED) q
-        JOIN control.tenant t ON t.tenant_id = q.tenant_id AND t.state = 'active'
-        GROUP BY q.tenant_id
+        FROM (SELECT s.request_id, s.tenant_id, s.mode FROM control.sync_request s
+              WHERE s.run_id IS NULL
+                AND EXISTS (SELECT FROM control.tenant t WHERE t.tenant_id = s.tenant_id AND t.state = 'active')
+                AND NOT EXISTS (SELECT FROM control.run r WHERE r.tenant_id = s.tenant_id
+                                AND r.state IN ('requested', 'running') AND r.started_at IS NOT NULL)
+              ORDER BY s.request_id LIMIT batch FOR UPDATE SKIP LOCKED) q
+        GROUP BY q.tenant_id ORDER BY q.tenant_id
     LOOP
-        SELECT r.run_id, r.state INTO live FROM control.run r
-        WHERE r.tenant_id = asked.tenant_id AND r.state IN ('requested', 'running') FOR UPDATE;
-        CONTINUE WHEN live.state = 'running';
-        IF live.run_id IS NULL THEN
+        target := NULL;
+        SELECT r.run_id INTO target FROM control.run r
+        WHERE r.tenant_id = asked.tenant_id AND r.state = 'requested' AND r.started_at IS NULL
+        FOR UPDATE SKIP LOCKED;
+        IF target IS NULL THEN
             INSERT INTO control.run (tenant_id, mode, reason) VALUES (asked.tenant_id, asked.mode, 'request')
             ON CONFLICT (tenant_id) WHERE state IN ('requested', 'running') DO NOTHING
-            RETURNING control.run.run_id, control.run.state INTO live;
-            CONTINUE WHEN live.run_id IS NULL;
+            RETURNING control.run.run_id INTO target;
+            CONTINUE WHEN target IS NULL;  -- somebody else's run came first: next time
             INSERT INTO control.audit_events (action, tenant_ref, run_id, detail) VALUES
-                ('run.requested', asked.tenant_id, live.run_id,
+                ('run.requested', asked.tenant_id, target,
                  jsonb_build_object('mode', asked.mode, 'reason', 'request'));
-        ELSE
-            UPDATE control.run r SET mode = CASE WHEN asked.mode = 'full' THEN 'full' ELSE r.mode END,
-                not_before = least(r.not_before, clock_timestamp())
-            WHERE r.run_id = live.run_id;
+        ELSIF asked.mode = 'full' THEN
+            UPDATE control.run r SET mode = 'full' WHERE r.run_id = target;
         END IF;
-        UPDATE control.sync_request s SET run_id = live.run_id WHERE s.request_id = ANY (asked.requests);
-        run_id := live.run_id;
+        UPDATE control.sync_request s SET run_id = target WHERE s.request_id = ANY (asked.requests);
+        run_id := target;
         tenant_id := asked.tenant_id;
         RETURN NEXT;
     END LOOP;
@@ -90,7 +99,6 @@ RETURNS TABLE (run_id uuid, tenant_id uuid, gave_up boolean) LANGUAGE sql SECURI
         UPDATE control.run r
         SET state = CASE WHEN lost.gave_up THEN 'failed' ELSE 'requested' END,
             lease_until = NULL, worker = NULL, rung_at = NULL,
-            fence = r.fence + 1,
             not_before = clock_timestamp(),
             ended_at = CASE WHEN lost.gave_up THEN clock_timestamp() END,
             error = CASE WHEN lost.gave_up THEN jsonb_build_object(
@@ -111,10 +119,10 @@ $$;
 CREATE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision)
 RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
     WITH waiting AS (
-        SELECT r.run_id FROM control.run r
-        WHERE r.state = 'requested' AND r.not_before <= clock_timestamp()
+        SELECT r.run_id FROM control.run r JOIN control.tenant t ON t.tenant_id = r.tenant_id
+        WHERE r.state = 'requested' AND r.not_before <= clock_timestamp() AND t.state = 'active'
           AND (r.rung_at IS NULL OR r.rung_at < clock_timestamp() - again_after_seconds * interval '1 second')
-        ORDER BY r.not_before LIMIT batch FOR UPDATE SKIP LOCKED
+        ORDER BY r.not_before LIMIT batch FOR UPDATE OF r SKIP LOCKED
     )
     UPDATE control.run r SET rung_at = clock_timestamp() FROM waiting WHERE r.run_id = waiting.run_id
     RETURNING r.run_id
@@ -127,6 +135,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
     WITH claimed AS (
         UPDATE control.run r
         SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
+            mode = CASE WHEN t.revision IS NULL THEN 'full' ELSE r.mode END,  -- there is nothing to compare with
             lease_until = clock_timestamp() + lease_seconds * interval '1 second',
             started_at = coalesce(r.started_at, clock_timestamp())
         FROM control.tenant t
@@ -172,8 +181,8 @@ END
 $$;
 
 -- The last statement of the transaction that publishes. Its compare-and-set is the fence.
-CREATE FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamptz,
-                                   counts jsonb)
+CREATE FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint,
+                                   graph_as_of timestamptz, counts jsonb)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     ended record;
@@ -191,7 +200,7 @@ BEGIN
     UPDATE control.tenant t
     SET revision = at_revision, as_of = graph_as_of,
         published_at = CASE WHEN outcome = 'published' THEN clock_timestamp() ELSE t.published_at END
-    WHERE t.tenant_id = ended.tenant_id;
+    WHERE t.tenant_id = ended.tenant_id AND outcome IN ('published', 'unchanged');
     INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
     VALUES ('run.ended', ended.tenant_id, run,
             counts || jsonb_build_object('outcome', outcome, 'revision', at_revision,
@@ -235,8 +244,8 @@ $$;
 
 CREATE FUNCTION control.read_fleet()
 RETURNS TABLE (tenant text, url text, schema_name text, every_seconds integer, state text, revision bigint,
-               published_at timestamptz, as_of timestamptz, staleness_seconds double precision, due_seconds double precision,
-               last_error jsonb)
+               published_at timestamptz, as_of timestamptz, staleness_seconds double precision,
+               due_seconds double precision, last_error jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     SELECT t.name, t.url, t.schema_name, t.every_seconds, t.state, t.revision, t.published_at, t.as_of,
            extract(epoch FROM clock_timestamp() - coalesce(t.as_of, t.created_at))::double precision,

@@ -142,7 +142,7 @@ BEGIN
                     WHERE relnamespace = '{tenant}'::regnamespace AND relkind IN ('r', 'p') LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', relation);
         EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', relation);
-        EXECUTE format('CREATE POLICY tenant ON %s TO %I USING (true)', relation, '{tenant}');
+        EXECUTE format('CREATE POLICY tenant ON %s TO {tenant} USING (true)', relation);
     END LOOP;
 END
 $$;

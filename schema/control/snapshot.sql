@@ -1,0 +1,747 @@
+-- Written by `python -m ops.snapshot` from the migrations: change those, not this page.
+-- The control schema. Owned by zaptik_owner but for the functions given to zaptik_fleet.
+
+CREATE SCHEMA control;
+
+CREATE FUNCTION control.claim_due_tenants(batch integer) RETURNS TABLE(run_id uuid, tenant_id uuid)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    -- Missed turns coalesce into one run; the next turn is a cadence from now, jittered by a tenth either way.
+    -- Deadlocks are kept out by three rules: the lock leaves foreign keys to the tenant alone (NO KEY); a run that
+    -- lives is not waited for, since its worker's last statement waits for the tenant; runs go in in one order.
+    WITH due AS (
+        SELECT t.tenant_id, t.every_seconds FROM control.tenant t
+        WHERE t.state = 'active' AND t.next_due_at <= clock_timestamp()
+        ORDER BY t.next_due_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE control.tenant t
+        SET next_due_at = clock_timestamp() + due.every_seconds * (0.9 + 0.2 * random()) * interval '1 second'
+        FROM due WHERE t.tenant_id = due.tenant_id
+        RETURNING t.tenant_id
+    ), requested AS (
+        INSERT INTO control.run AS r (tenant_id, mode, reason)
+        SELECT moved.tenant_id, 'delta', 'cadence' FROM moved
+        WHERE NOT EXISTS (SELECT FROM control.run live
+                          WHERE live.tenant_id = moved.tenant_id AND live.state IN ('requested', 'running'))
+        ORDER BY moved.tenant_id
+        ON CONFLICT (tenant_id) WHERE state IN ('requested', 'running') DO NOTHING
+        RETURNING r.run_id, r.tenant_id
+    ), told AS (
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        SELECT 'run.requested', q.tenant_id, q.run_id, '{"mode": "delta", "reason": "cadence"}' FROM requested q
+    )
+    SELECT q.run_id, q.tenant_id FROM requested q
+$$;
+
+ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    WITH claimed AS (
+        UPDATE control.run r
+        SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
+            mode = CASE WHEN t.revision IS NULL THEN 'full' ELSE r.mode END,  -- there is nothing to compare with
+            lease_until = clock_timestamp() + lease_seconds * interval '1 second',
+            started_at = coalesce(r.started_at, clock_timestamp())
+        FROM control.tenant t
+        WHERE r.run_id = run AND r.state = 'requested' AND r.not_before <= clock_timestamp()
+          AND t.tenant_id = r.tenant_id AND t.state = 'active'
+        RETURNING t.tenant_id, t.name, t.schema_name, t.url, r.mode, r.attempt, r.fence, r.started_at
+    ), told AS (
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        SELECT 'run.claimed', c.tenant_id, run,
+               jsonb_build_object('attempt', c.attempt, 'fence', c.fence, 'worker', by_worker)
+        FROM claimed c
+    )
+    SELECT c.tenant_id, c.name, c.schema_name, c.url, c.mode, c.attempt, c.fence, c.started_at FROM claimed c
+$$;
+
+ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.count_runs() RETURNS TABLE(state text, runs bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    SELECT r.state, count(*) FROM control.run r GROUP BY r.state
+$$;
+
+ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.find_tenant(tenant text) RETURNS TABLE(tenant_id uuid, name text, schema_name text, url text, every_seconds integer, state text, state_reason text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    SELECT t.tenant_id, t.name, t.schema_name, t.url, t.every_seconds, t.state, t.state_reason
+    FROM control.tenant t WHERE t.name = tenant
+$$;
+
+ALTER FUNCTION control.find_tenant(tenant text) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    ended record;
+BEGIN
+    UPDATE control.run r
+    SET state = outcome, lease_until = NULL, ended_at = clock_timestamp(), error = NULL, revision = at_revision,
+        nodes = (counts ->> 'nodes')::bigint, edges = (counts ->> 'edges')::bigint,
+        added = (counts ->> 'added')::bigint, changed = (counts ->> 'changed')::bigint,
+        removed = (counts ->> 'removed')::bigint
+    FROM control.tenant t
+    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
+      AND t.tenant_id = r.tenant_id AND t.schema_name = current_setting('role')
+    RETURNING r.tenant_id, r.requests, r.records INTO ended;
+    IF ended.tenant_id IS NULL THEN RETURN false; END IF;
+    UPDATE control.tenant t
+    SET revision = at_revision, as_of = graph_as_of,
+        published_at = CASE WHEN outcome = 'published' THEN clock_timestamp() ELSE t.published_at END
+    WHERE t.tenant_id = ended.tenant_id AND outcome IN ('published', 'unchanged');
+    INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+    VALUES ('run.ended', ended.tenant_id, run,
+            counts || jsonb_build_object('outcome', outcome, 'revision', at_revision,
+                                         'requests', ended.requests, 'records', ended.records));
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.fold_requests(batch integer) RETURNS TABLE(run_id uuid, tenant_id uuid)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    asked record;
+    target uuid;
+BEGIN
+    -- A run that has not begun serves every request so far; one that has begun, be it between two slices, may
+    -- have passed what was asked about, so the request waits for its end and causes one further run. Requests
+    -- that must wait, and those of tenants that are held, take no place in the batch. In order of the tenants,
+    -- and nothing locked is waited for: see claim_due_tenants.
+    FOR asked IN
+        SELECT q.tenant_id, CASE WHEN bool_or(q.mode = 'full') THEN 'full' ELSE 'delta' END AS mode,
+               array_agg(q.request_id) AS requests
+        FROM (SELECT s.request_id, s.tenant_id, s.mode FROM control.sync_request s
+              WHERE s.run_id IS NULL
+                AND EXISTS (SELECT FROM control.tenant t WHERE t.tenant_id = s.tenant_id AND t.state = 'active')
+                AND NOT EXISTS (SELECT FROM control.run r WHERE r.tenant_id = s.tenant_id
+                                AND r.state IN ('requested', 'running') AND r.started_at IS NOT NULL)
+              ORDER BY s.request_id LIMIT batch FOR UPDATE SKIP LOCKED) q
+        GROUP BY q.tenant_id ORDER BY q.tenant_id
+    LOOP
+        target := NULL;
+        SELECT r.run_id INTO target FROM control.run r
+        WHERE r.tenant_id = asked.tenant_id AND r.state = 'requested' AND r.started_at IS NULL
+        FOR UPDATE SKIP LOCKED;
+        IF target IS NULL THEN
+            INSERT INTO control.run (tenant_id, mode, reason) VALUES (asked.tenant_id, asked.mode, 'request')
+            ON CONFLICT (tenant_id) WHERE state IN ('requested', 'running') DO NOTHING
+            RETURNING control.run.run_id INTO target;
+            CONTINUE WHEN target IS NULL;  -- somebody else's run came first: next time
+            INSERT INTO control.audit_events (action, tenant_ref, run_id, detail) VALUES
+                ('run.requested', asked.tenant_id, target,
+                 jsonb_build_object('mode', asked.mode, 'reason', 'request'));
+        ELSIF asked.mode = 'full' THEN
+            UPDATE control.run r SET mode = 'full' WHERE r.run_id = target;
+        END IF;
+        UPDATE control.sync_request s SET run_id = target WHERE s.request_id = ANY (asked.requests);
+        run_id := target;
+        tenant_id := asked.tenant_id;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.keys_in_use() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    SELECT DISTINCT k.key_id FROM control.data_key k
+$$;
+
+ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.make_audit_partition(bound text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    month date := CASE WHEN bound <> 'rest' THEN (bound || '-01')::date END;
+    partition text := 'audit_events_' || replace(bound, '-', '_');
+BEGIN
+    IF to_regclass('control.' || partition) IS NOT NULL THEN RETURN; END IF;
+    -- A month that nobody made in time has its rows in `rest`, where they stay: none may be moved.
+    IF month IS NOT NULL THEN
+        PERFORM FROM control.audit_events_rest
+        WHERE occurred_at >= month::timestamp AT TIME ZONE 'UTC'
+          AND occurred_at < (month + interval '1 month') AT TIME ZONE 'UTC' LIMIT 1;
+        IF FOUND THEN RETURN; END IF;
+    END IF;
+    EXECUTE format('CREATE TABLE control.%I PARTITION OF control.audit_events %s', partition,
+        CASE WHEN month IS NULL THEN 'DEFAULT'
+             ELSE format('FOR VALUES FROM (%L) TO (%L)',
+                         month::timestamp AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC') END);
+    EXECUTE format('ALTER TABLE control.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
+    EXECUTE format('CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.%I '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()', partition);
+END
+$$;
+
+CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant text, url text, schema_name text, every_seconds integer, state text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, due_seconds double precision, last_error jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    SELECT t.name, t.url, t.schema_name, t.every_seconds, t.state, t.revision, t.published_at, t.as_of,
+           extract(epoch FROM clock_timestamp() - coalesce(t.as_of, t.created_at))::double precision,
+           extract(epoch FROM clock_timestamp() - t.next_due_at)::double precision,
+           (SELECT r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
+            ORDER BY r.requested_at DESC LIMIT 1)
+    FROM control.tenant t ORDER BY t.name
+$$;
+
+ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    tenant uuid;
+BEGIN
+    UPDATE control.run r SET requests = r.requests + more_requests, records = r.records + more_records
+    FROM control.tenant t
+    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
+      AND t.tenant_id = r.tenant_id AND t.schema_name = current_setting('role')
+    RETURNING r.tenant_id INTO tenant;
+    IF tenant IS NULL THEN RETURN false; END IF;
+    INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+    SELECT e.action, tenant, run, e.detail FROM jsonb_to_recordset(events) AS e (action text, detail jsonb);
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'audit events are append-only: % is refused', TG_OP USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+CREATE FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    released record;
+BEGIN
+    UPDATE control.run r
+    SET state = CASE WHEN ending = 'failed' THEN 'failed' ELSE 'requested' END,
+        attempt = CASE WHEN ending = 'yielded' THEN 0 ELSE r.attempt END,
+        lease_until = NULL, worker = NULL, rung_at = NULL, error = failure,
+        not_before = clock_timestamp() + wait_seconds * interval '1 second',
+        ended_at = CASE WHEN ending = 'failed' THEN clock_timestamp() END
+    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
+    RETURNING r.tenant_id INTO released;
+    IF released.tenant_id IS NULL THEN RETURN false; END IF;
+    IF ending <> 'yielded' THEN
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        VALUES (CASE ending WHEN 'failed' THEN 'run.ended' ELSE 'run.retried' END, released.tenant_id, run,
+                jsonb_build_object('outcome', ending, 'code', failure ->> 'code', 'after_seconds', wait_seconds));
+    END IF;
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    WITH renewed AS (
+        UPDATE control.run r SET lease_until = clock_timestamp() + lease_seconds * interval '1 second'
+        WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running' RETURNING 1
+    )
+    SELECT EXISTS (SELECT 1 FROM renewed)
+$$;
+
+ALTER FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.request_sync(tenant text, sync_mode text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    request bigint;
+BEGIN
+    INSERT INTO control.sync_request (tenant_id, mode)
+    SELECT t.tenant_id, sync_mode FROM control.tenant t WHERE t.name = tenant
+    RETURNING request_id INTO request;
+    IF request IS NULL THEN
+        RAISE EXCEPTION 'there is no tenant %', tenant USING ERRCODE = 'no_data_found';
+    END IF;
+    RETURN request;
+END
+$$;
+
+ALTER FUNCTION control.request_sync(tenant text, sync_mode text) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.rescue_runs(max_attempts integer) RETURNS TABLE(run_id uuid, tenant_id uuid, gave_up boolean)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    WITH lost AS (
+        SELECT r.run_id, r.attempt >= max_attempts AS gave_up FROM control.run r
+        WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
+        FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE control.run r
+        SET state = CASE WHEN lost.gave_up THEN 'failed' ELSE 'requested' END,
+            lease_until = NULL, worker = NULL, rung_at = NULL,
+            not_before = clock_timestamp(),
+            ended_at = CASE WHEN lost.gave_up THEN clock_timestamp() END,
+            error = CASE WHEN lost.gave_up THEN jsonb_build_object(
+                'code', 'gave_up', 'retry', 'never', 'audience', 'operator', 'message',
+                format('The run was begun %s times and its worker died each time; read the workers'' logs.',
+                       r.attempt)) END
+        FROM lost WHERE r.run_id = lost.run_id
+        RETURNING r.run_id, r.tenant_id, lost.gave_up
+    ), told AS (
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        SELECT CASE WHEN m.gave_up THEN 'run.ended' ELSE 'run.rescued' END, m.tenant_id, m.run_id,
+               CASE WHEN m.gave_up THEN '{"outcome": "failed", "code": "gave_up"}'::jsonb ELSE '{}' END
+        FROM moved m
+    )
+    SELECT m.run_id, m.tenant_id, m.gave_up FROM moved m
+$$;
+
+ALTER FUNCTION control.rescue_runs(max_attempts integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) RETURNS SETOF uuid
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+    WITH waiting AS (
+        SELECT r.run_id FROM control.run r JOIN control.tenant t ON t.tenant_id = r.tenant_id
+        WHERE r.state = 'requested' AND r.not_before <= clock_timestamp() AND t.state = 'active'
+          AND (r.rung_at IS NULL OR r.rung_at < clock_timestamp() - again_after_seconds * interval '1 second')
+        ORDER BY r.not_before LIMIT batch FOR UPDATE OF r SKIP LOCKED
+    )
+    UPDATE control.run r SET rung_at = clock_timestamp() FROM waiting WHERE r.run_id = waiting.run_id
+    RETURNING r.run_id
+$$;
+
+ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet;
+
+CREATE TABLE control.audit_events (
+    audit_id bigint NOT NULL,
+    occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    actor text DEFAULT SESSION_USER NOT NULL,
+    action text NOT NULL,
+    tenant_ref uuid,
+    run_id uuid,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+PARTITION BY RANGE (occurred_at);
+
+ALTER TABLE ONLY control.audit_events FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE control.audit_events ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME control.audit_events_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.audit_events_rest (
+    audit_id bigint CONSTRAINT audit_events_audit_id_not_null NOT NULL,
+    occurred_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT audit_events_occurred_at_not_null NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() CONSTRAINT audit_events_xid_not_null NOT NULL,
+    actor text DEFAULT SESSION_USER CONSTRAINT audit_events_actor_not_null NOT NULL,
+    action text CONSTRAINT audit_events_action_not_null NOT NULL,
+    tenant_ref uuid,
+    run_id uuid,
+    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT audit_events_detail_not_null NOT NULL
+);
+
+ALTER TABLE ONLY control.audit_events_rest FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.credential (
+    tenant_id uuid NOT NULL,
+    version integer NOT NULL,
+    envelope bytea NOT NULL,
+    stored_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY control.credential FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.data_key (
+    tenant_id uuid NOT NULL,
+    key_id text NOT NULL,
+    wrapped bytea NOT NULL
+);
+
+ALTER TABLE ONLY control.data_key FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.process (
+    process_id uuid NOT NULL,
+    kind text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    threads integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT process_kind CHECK ((kind = ANY (ARRAY['worker'::text, 'scheduler'::text])))
+);
+
+ALTER TABLE ONLY control.process FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.run (
+    run_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    mode text NOT NULL,
+    state text DEFAULT 'requested'::text NOT NULL,
+    reason text NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    not_before timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    rung_at timestamp with time zone,
+    attempt integer DEFAULT 0 NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    worker text,
+    lease_until timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    requests bigint DEFAULT 0 NOT NULL,
+    records bigint DEFAULT 0 NOT NULL,
+    revision bigint,
+    nodes bigint,
+    edges bigint,
+    added bigint DEFAULT 0 NOT NULL,
+    changed bigint DEFAULT 0 NOT NULL,
+    removed bigint DEFAULT 0 NOT NULL,
+    error jsonb,
+    CONSTRAINT run_ended_has_a_time CHECK (((state = ANY (ARRAY['requested'::text, 'running'::text])) = (ended_at IS NULL))),
+    CONSTRAINT run_leased_while_running CHECK (((state = 'running'::text) = (lease_until IS NOT NULL))),
+    CONSTRAINT run_mode CHECK ((mode = ANY (ARRAY['full'::text, 'delta'::text]))),
+    CONSTRAINT run_published_has_a_revision CHECK (((state <> 'published'::text) OR (revision IS NOT NULL))),
+    CONSTRAINT run_reason CHECK ((reason = ANY (ARRAY['cadence'::text, 'request'::text]))),
+    CONSTRAINT run_state CHECK ((state = ANY (ARRAY['requested'::text, 'running'::text, 'published'::text, 'unchanged'::text, 'quarantined'::text, 'failed'::text, 'cancelled'::text])))
+)
+WITH (fillfactor='80');
+
+ALTER TABLE ONLY control.run FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.schema_version (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY control.schema_version FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.sync_request (
+    request_id bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    mode text NOT NULL,
+    requested_by text DEFAULT SESSION_USER NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    run_id uuid,
+    CONSTRAINT sync_request_mode CHECK ((mode = ANY (ARRAY['full'::text, 'delta'::text])))
+);
+
+ALTER TABLE ONLY control.sync_request FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE control.sync_request ALTER COLUMN request_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME control.sync_request_request_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.tenant (
+    tenant_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    schema_name text NOT NULL,
+    url text NOT NULL,
+    every_seconds integer NOT NULL,
+    state text DEFAULT 'awaiting_credentials'::text NOT NULL,
+    state_reason text,
+    next_due_at timestamp with time zone DEFAULT now() NOT NULL,
+    revision bigint,
+    published_at timestamp with time zone,
+    as_of timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_cadence CHECK (((every_seconds >= 60) AND (every_seconds <= (31 * 86400)))),
+    CONSTRAINT tenant_name_is_an_instance CHECK ((name ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'::text)),
+    CONSTRAINT tenant_schema_follows_name CHECK ((schema_name = ('tenant_'::text || replace(name, '-'::text, '_'::text)))),
+    CONSTRAINT tenant_state CHECK ((state = ANY (ARRAY['awaiting_credentials'::text, 'active'::text, 'paused'::text]))),
+    CONSTRAINT tenant_url_is_https CHECK ((url ~~ 'https://%'::text))
+);
+
+ALTER TABLE ONLY control.tenant FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE ONLY control.audit_events ATTACH PARTITION control.audit_events_rest DEFAULT;
+
+ALTER TABLE ONLY control.audit_events
+    ADD CONSTRAINT audit_events_pkey PRIMARY KEY (occurred_at, audit_id);
+
+ALTER TABLE ONLY control.audit_events_rest
+    ADD CONSTRAINT audit_events_rest_pkey PRIMARY KEY (occurred_at, audit_id);
+
+ALTER TABLE ONLY control.credential
+    ADD CONSTRAINT credential_pkey PRIMARY KEY (tenant_id, version);
+
+ALTER TABLE ONLY control.data_key
+    ADD CONSTRAINT data_key_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY control.process
+    ADD CONSTRAINT process_pkey PRIMARY KEY (process_id);
+
+ALTER TABLE ONLY control.run
+    ADD CONSTRAINT run_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY control.schema_version
+    ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY control.sync_request
+    ADD CONSTRAINT sync_request_pkey PRIMARY KEY (request_id);
+
+ALTER TABLE ONLY control.tenant
+    ADD CONSTRAINT tenant_name_once UNIQUE (name);
+
+ALTER TABLE ONLY control.tenant
+    ADD CONSTRAINT tenant_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY control.tenant
+    ADD CONSTRAINT tenant_schema_once UNIQUE (schema_name);
+
+CREATE INDEX audit_events_of_run ON ONLY control.audit_events USING btree (run_id);
+
+CREATE INDEX audit_events_rest_run_id_idx ON control.audit_events_rest USING btree (run_id);
+
+CREATE INDEX run_leases ON control.run USING btree (lease_until) WHERE (state = 'running'::text);
+
+CREATE INDEX run_newest_of_tenant ON control.run USING btree (tenant_id, requested_at DESC);
+
+CREATE UNIQUE INDEX run_one_live_a_tenant ON control.run USING btree (tenant_id) WHERE (state = ANY (ARRAY['requested'::text, 'running'::text]));
+
+CREATE INDEX run_to_ring ON control.run USING btree (not_before) WHERE (state = 'requested'::text);
+
+CREATE INDEX sync_request_open ON control.sync_request USING btree (request_id) WHERE (run_id IS NULL);
+
+CREATE INDEX tenant_due ON control.tenant USING btree (next_due_at) WHERE (state = 'active'::text);
+
+ALTER INDEX control.audit_events_pkey ATTACH PARTITION control.audit_events_rest_pkey;
+
+ALTER INDEX control.audit_events_of_run ATTACH PARTITION control.audit_events_rest_run_id_idx;
+
+CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
+
+CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
+
+CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
+
+ALTER TABLE ONLY control.credential
+    ADD CONSTRAINT credential_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+ALTER TABLE ONLY control.data_key
+    ADD CONSTRAINT data_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+ALTER TABLE ONLY control.run
+    ADD CONSTRAINT run_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+ALTER TABLE ONLY control.sync_request
+    ADD CONSTRAINT sync_request_run_id_fkey FOREIGN KEY (run_id) REFERENCES control.run(run_id);
+
+ALTER TABLE ONLY control.sync_request
+    ADD CONSTRAINT sync_request_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+CREATE POLICY anybody ON control.schema_version FOR SELECT TO zaptik_app USING (true);
+
+ALTER TABLE control.audit_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.audit_events_rest ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.data_key ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true);
+
+CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true);
+
+CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((NOT (tenant_ref IS DISTINCT FROM (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)));
+
+CREATE POLICY own_tenant ON control.credential TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_tenant ON control.data_key TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_tenant ON control.run FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_tenant ON control.sync_request FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_tenant ON control.tenant TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
+CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.credential TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.run TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.schema_version TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.sync_request TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.tenant TO zaptik_owner USING (true);
+
+ALTER TABLE control.process ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY processes ON control.process TO zaptik_app USING (true);
+
+ALTER TABLE control.run ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.schema_version ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY;
+
+GRANT USAGE ON SCHEMA control TO zaptik_app;
+GRANT USAGE ON SCHEMA control TO zaptik_fleet;
+GRANT USAGE ON SCHEMA control TO tenant_example;
+
+REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.count_runs() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.find_tenant(tenant text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.find_tenant(tenant text) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) TO tenant_example;
+
+REVOKE ALL ON FUNCTION control.fold_requests(batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.fold_requests(batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.keys_in_use() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.keys_in_use() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.make_audit_partition(bound text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.read_fleet() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_fleet() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) TO tenant_example;
+
+REVOKE ALL ON FUNCTION control.refuse_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.request_sync(tenant text, sync_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.rescue_runs(max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app;
+
+GRANT SELECT ON TABLE control.audit_events TO zaptik_app;
+
+GRANT INSERT(action) ON TABLE control.audit_events TO zaptik_app;
+GRANT INSERT(action) ON TABLE control.audit_events TO zaptik_fleet;
+
+GRANT INSERT(tenant_ref) ON TABLE control.audit_events TO zaptik_app;
+GRANT INSERT(tenant_ref) ON TABLE control.audit_events TO zaptik_fleet;
+
+GRANT INSERT(run_id) ON TABLE control.audit_events TO zaptik_app;
+GRANT INSERT(run_id) ON TABLE control.audit_events TO zaptik_fleet;
+
+GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_app;
+GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_fleet;
+
+GRANT SELECT,DELETE ON TABLE control.credential TO zaptik_app;
+
+GRANT INSERT(tenant_id) ON TABLE control.credential TO zaptik_app;
+
+GRANT INSERT(version) ON TABLE control.credential TO zaptik_app;
+
+GRANT INSERT(envelope) ON TABLE control.credential TO zaptik_app;
+
+GRANT SELECT,INSERT ON TABLE control.data_key TO zaptik_app;
+
+GRANT SELECT(key_id) ON TABLE control.data_key TO zaptik_fleet;
+
+GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
+
+GRANT UPDATE(seen_at) ON TABLE control.process TO zaptik_app;
+
+GRANT SELECT ON TABLE control.run TO zaptik_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE control.run TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.schema_version TO zaptik_app;
+
+GRANT SELECT ON TABLE control.sync_request TO zaptik_app;
+GRANT SELECT ON TABLE control.sync_request TO zaptik_fleet;
+
+GRANT INSERT(tenant_id) ON TABLE control.sync_request TO zaptik_fleet;
+
+GRANT INSERT(mode) ON TABLE control.sync_request TO zaptik_fleet;
+
+GRANT UPDATE(run_id) ON TABLE control.sync_request TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.tenant TO zaptik_app;
+GRANT SELECT ON TABLE control.tenant TO zaptik_fleet;
+
+GRANT UPDATE(state) ON TABLE control.tenant TO zaptik_app;
+
+GRANT UPDATE(state_reason) ON TABLE control.tenant TO zaptik_app;
+
+GRANT UPDATE(next_due_at) ON TABLE control.tenant TO zaptik_app;
+GRANT UPDATE(next_due_at) ON TABLE control.tenant TO zaptik_fleet;
+
+GRANT UPDATE(revision) ON TABLE control.tenant TO zaptik_fleet;
+
+GRANT UPDATE(published_at) ON TABLE control.tenant TO zaptik_fleet;
+
+GRANT UPDATE(as_of) ON TABLE control.tenant TO zaptik_fleet;

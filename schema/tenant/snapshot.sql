@@ -1,0 +1,231 @@
+-- Written by `python -m ops.snapshot` from the migrations: change those, not this page.
+-- A tenant's schema, of a tenant called `example`. Owned by zaptik_owner.
+
+CREATE SCHEMA tenant_example;
+
+CREATE TABLE tenant_example.edge (
+    from_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    to_id text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    CONSTRAINT edge_state CHECK ((state = ANY (ARRAY['resolved'::text, 'hidden'::text, 'deleted'::text, 'outside'::text, 'unknown'::text])))
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.edge FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.edge_history (
+    from_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    to_id text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT edge_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.edge_history FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.feed (
+    number bigint NOT NULL,
+    revision bigint NOT NULL,
+    published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    added bigint NOT NULL,
+    changed bigint NOT NULL,
+    removed bigint NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.feed FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.node (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    table_name text NOT NULL,
+    name text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.node FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.node_history (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    table_name text NOT NULL,
+    name text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT node_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.revision (
+    revision bigint NOT NULL,
+    run_id uuid NOT NULL,
+    state text NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    complete_as_of timestamp with time zone,
+    published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    nodes bigint NOT NULL,
+    edges bigint NOT NULL,
+    added bigint NOT NULL,
+    changed bigint NOT NULL,
+    removed bigint NOT NULL,
+    digest text NOT NULL,
+    CONSTRAINT revision_state CHECK ((state = ANY (ARRAY['published'::text, 'quarantined'::text, 'rejected'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.revision FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.schema_version (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.schema_version FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.staged_page (
+    run_id uuid NOT NULL,
+    table_name text NOT NULL,
+    page integer NOT NULL,
+    depth integer NOT NULL,
+    nodes jsonb NOT NULL,
+    edges jsonb NOT NULL
+);
+ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN nodes SET STORAGE EXTERNAL;
+ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN edges SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY tenant_example.staged_page FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.table_read (
+    run_id uuid NOT NULL,
+    table_name text NOT NULL,
+    cursor text DEFAULT ''::text NOT NULL,
+    pages integer DEFAULT 0 NOT NULL,
+    rows bigint DEFAULT 0 NOT NULL,
+    requests bigint DEFAULT 0 NOT NULL,
+    counted bigint,
+    hidden bigint DEFAULT 0 NOT NULL,
+    read text DEFAULT 'whole'::text NOT NULL,
+    verdict text,
+    reason text,
+    as_of timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT table_read_kind CHECK ((read = ANY (ARRAY['whole'::text, 'delta'::text, 'skipped'::text]))),
+    CONSTRAINT table_read_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'partial'::text, 'hidden'::text, 'denied'::text, 'absent'::text, 'failed'::text, 'unknown'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.table_read FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE ONLY tenant_example.edge_history
+    ADD CONSTRAINT edge_history_pkey PRIMARY KEY (from_id, kind, to_id, source, since);
+
+ALTER TABLE ONLY tenant_example.edge
+    ADD CONSTRAINT edge_pkey PRIMARY KEY (from_id, kind, to_id, source);
+
+ALTER TABLE ONLY tenant_example.feed
+    ADD CONSTRAINT feed_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY tenant_example.node_history
+    ADD CONSTRAINT node_history_pkey PRIMARY KEY (node_id, since);
+
+ALTER TABLE ONLY tenant_example.node
+    ADD CONSTRAINT node_pkey PRIMARY KEY (node_id);
+
+ALTER TABLE ONLY tenant_example.revision
+    ADD CONSTRAINT revision_pkey PRIMARY KEY (revision);
+
+ALTER TABLE ONLY tenant_example.revision
+    ADD CONSTRAINT revision_run_id_key UNIQUE (run_id);
+
+ALTER TABLE ONLY tenant_example.schema_version
+    ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY tenant_example.staged_page
+    ADD CONSTRAINT staged_page_pkey PRIMARY KEY (run_id, table_name, page);
+
+ALTER TABLE ONLY tenant_example.table_read
+    ADD CONSTRAINT table_read_pkey PRIMARY KEY (run_id, table_name);
+
+CREATE INDEX edge_history_until ON tenant_example.edge_history USING btree (until);
+
+CREATE INDEX edge_to ON tenant_example.edge USING btree (to_id);
+
+CREATE INDEX node_history_until ON tenant_example.node_history USING btree (until);
+
+ALTER TABLE ONLY tenant_example.feed
+    ADD CONSTRAINT feed_revision_fkey FOREIGN KEY (revision) REFERENCES tenant_example.revision(revision);
+
+ALTER TABLE tenant_example.edge ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.edge_history ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.feed ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.node ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.node_history ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY owner ON tenant_example.schema_version TO zaptik_owner USING (true);
+
+ALTER TABLE tenant_example.revision ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.schema_version ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.staged_page ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.table_read ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant ON tenant_example.edge TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.edge_history TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.feed TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.node TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.node_history TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.revision TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.schema_version TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.staged_page TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.table_read TO tenant_example USING (true);
+
+GRANT USAGE ON SCHEMA tenant_example TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.edge TO tenant_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.feed TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.node TO tenant_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.revision TO tenant_example;
+
+GRANT SELECT ON TABLE tenant_example.schema_version TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.staged_page TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_read TO tenant_example;

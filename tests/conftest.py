@@ -1,0 +1,111 @@
+"""One PostgreSQL for the whole session, migrated once; every test that needs rows makes a tenant of its own.
+
+Embedded, or with `ZAPTIK_TEST_BACKEND=containers` a container. There is one deployment a server, since roles
+belong to the whole of it: a test that breaks a deployment starts a server of its own (`EmbeddedPostgres`).
+Async tests are marked `pytest.mark.anyio` and run on asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from hypothesis import settings
+
+from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from worker.postgres.connection import open_connection
+from worker.postgres.migrate import MigrationReport, migrate
+
+BACKEND_VARIABLE = "ZAPTIK_TEST_BACKEND"
+PROFILE_VARIABLE = "ZAPTIK_TEST_PROFILE"
+CONTAINER_IMAGE = "postgres:18"
+
+settings.register_profile("short", deadline=None)
+settings.register_profile("soak", deadline=None, max_examples=5_000)
+settings.load_profile(os.environ.get(PROFILE_VARIABLE, "short"))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A migrated database and the two ways into it: as an administrator, and as `zaptik_app`."""
+
+    admin_url: str
+    app_url: str
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as the worker does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[str]:
+    """Give the superuser's URL of the session's server, in its database `postgres`."""
+    with _start_server(os.environ.get(BACKEND_VARIABLE, "embedded")) as admin_url:
+        yield admin_url
+
+
+@pytest.fixture(scope="session")
+def deployment(database_server: str) -> Deployment:
+    """Give the session's deployment, migrated once. Leave its roles and privileges as they are."""
+    return deploy(database_server)
+
+
+def deploy(admin_url: str) -> Deployment:
+    """Migrate a database and give its two URLs; `zaptik_app` gets a random password if the role is new."""
+    deployment = Deployment(admin_url, app_url(admin_url, password=secrets.token_urlsafe(24)))
+    report = asyncio.run(_migrate(deployment))
+    assert not report.failed, report
+    return deployment
+
+
+def app_url(admin_url: str, *, password: str) -> str:
+    """Give the URL by which `zaptik_app` reaches the administrator's database."""
+    parts = urlsplit(admin_url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"zaptik_app:{password}@{host}"))
+
+
+async def _migrate(deployment: Deployment) -> MigrationReport:
+    async with open_connection(deployment.admin_url, purpose="test") as connection:
+        return await migrate(connection, app_url=deployment.app_url, today=datetime.now(UTC).date())
+
+
+@contextmanager
+def _start_server(backend: str) -> Iterator[str]:
+    if backend == "embedded":
+        with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
+            yield server.admin_url()
+    elif backend == "containers":
+        with _start_container() as url:
+            yield url
+    else:
+        pytest.exit(f"{BACKEND_VARIABLE} is {backend!r}: set it to embedded or containers", returncode=2)
+
+
+@contextmanager
+def _start_container() -> Iterator[str]:
+    try:  # imported only here: nobody else needs the package, nor Docker
+        container = importlib.import_module("testcontainers.postgres").PostgresContainer(
+            CONTAINER_IMAGE, username="postgres", dbname="postgres", driver=None
+        )
+        container.start()
+    except Exception as error:  # noqa: BLE001  the package, Docker and its daemon each fail in their own way
+        pytest.exit(
+            f"{BACKEND_VARIABLE}=containers: no container could be started ({type(error).__name__}: {error}). "
+            "Install testcontainers[postgres] and see that Docker answers, or unset the variable.",
+            returncode=2,
+        )
+    try:
+        yield str(container.get_connection_url())
+    finally:
+        container.stop()

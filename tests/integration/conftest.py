@@ -1,0 +1,134 @@
+"""Connections to the session's deployment, and tenants: a test is a tenant, with a schema of its own.
+
+Beside them stands a bystander, a tenant whom no test may change: after each test all of its rows are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from tests.conftest import Deployment
+from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
+from worker.postgres.connection import Connection, in_tenant_rows, open_connection
+from worker.postgres.tenants import StoredCredentials, Tenant, add_tenant, change_state, store_credentials
+
+AddTenant = Callable[..., Awaitable[Tenant]]
+
+_NUMBERS = itertools.count(1)
+_FINGERPRINT = """SELECT md5(string_agg(line, E'\n' ORDER BY line)) AS fingerprint FROM (
+    SELECT t::text FROM {tenant}.schema_version t UNION ALL SELECT t::text FROM {tenant}.node t
+    UNION ALL SELECT t::text FROM {tenant}.edge t UNION ALL SELECT t::text FROM {tenant}.node_history t
+    UNION ALL SELECT t::text FROM {tenant}.edge_history t UNION ALL SELECT t::text FROM {tenant}.revision t
+    UNION ALL SELECT t::text FROM {tenant}.feed t UNION ALL SELECT t::text FROM {tenant}.table_read t
+    UNION ALL SELECT t::text FROM {tenant}.staged_page t
+    UNION ALL SELECT t::text FROM control.tenant t WHERE tenant_id = %s
+    UNION ALL SELECT t::text FROM control.run t WHERE tenant_id = %s
+    UNION ALL SELECT t::text FROM control.data_key t WHERE tenant_id = %s
+    UNION ALL SELECT t::text FROM control.credential t WHERE tenant_id = %s
+) row_of (line)"""
+
+
+@pytest.fixture
+async def admin(deployment: Deployment) -> AsyncIterator[Connection]:
+    """Give a connection as the superuser: it sees and may do everything."""
+    async with open_connection(deployment.admin_url, purpose="test admin") as connection:
+        yield connection
+
+
+@pytest.fixture
+async def app(deployment: Deployment) -> AsyncIterator[Connection]:
+    """Give a connection as `zaptik_app`, as workers and schedulers have it."""
+    async with open_connection(deployment.app_url, purpose="test app") as connection:
+        yield connection
+
+
+@dataclass(frozen=True, slots=True)
+class Bystander:
+    """A tenant with a published graph and credentials, and what all its rows come to."""
+
+    tenant: Tenant
+    fingerprint: str
+
+
+@pytest.fixture(scope="session")
+def bystander(deployment: Deployment) -> Bystander:
+    """Give the tenant whom no test may change."""
+    return asyncio.run(_add_bystander(deployment))
+
+
+async def _add_bystander(deployment: Deployment) -> Bystander:
+    async with (
+        open_connection(deployment.admin_url, purpose="test bystander") as admin,
+        open_connection(deployment.app_url, purpose="test bystander") as app,
+    ):
+        tenant = await add_tenant(
+            admin, "bystander", url="https://bystander.service-now.com", every_seconds=3600
+        )
+        async with in_tenant_rows(app, tenant.tenant_id):
+            await store_credentials(
+                app, tenant.tenant_id, StoredCredentials(1, b"sealed", "a key", b"wrapped")
+            )
+        for name in ("before", "after"):
+            group, item = node(GROUP, 1, name=name), node(ITEM, 1, name=name)
+            await publish_tables(app, tenant, {GROUP: ([group], []), ITEM: ([item], [edge(item, group.id)])})
+        await change_state(app, tenant.tenant_id, "paused", reason="stands by")
+        return Bystander(tenant, await read_fingerprint(admin, tenant))
+
+
+async def read_fingerprint(admin: Connection, tenant: Tenant) -> str:
+    """Give a digest of every row a tenant has, in its schema and in `control`."""
+    [row] = await read_own(admin, _FINGERPRINT, *[tenant.tenant_id] * 4, within=tenant)
+    return str(row["fingerprint"])
+
+
+@pytest.fixture
+async def add_fresh_tenant(
+    admin: Connection, app: Connection, bystander: Bystander
+) -> AsyncIterator[AddTenant]:
+    """Give a function that adds a tenant with a name nobody has, active and due unless told otherwise.
+
+    At the end each is paused and its live run cancelled, so that no later scheduler takes them up, and the
+    bystander is as it was.
+    """
+    added: list[Tenant] = []
+
+    async def add(*, state: str = "active", every_seconds: int = 3600) -> Tenant:
+        name = f"t{next(_NUMBERS)}-{secrets.token_hex(3)}"
+        url = f"https://{name}.service-now.com"
+        tenant = await add_tenant(admin, name, url=url, every_seconds=every_seconds)
+        added.append(tenant)
+        if state != tenant.state:
+            await change_state(app, tenant.tenant_id, state, reason=None)
+        return tenant
+
+    yield add
+    ids = [tenant.tenant_id for tenant in added]
+    await admin.execute("UPDATE control.tenant SET state = 'paused' WHERE tenant_id = ANY (%s)", [ids])
+    await admin.execute(
+        """UPDATE control.run SET state = 'cancelled', lease_until = NULL, ended_at = now()
+           WHERE state IN ('requested', 'running') AND tenant_id = ANY (%s)""",
+        [ids],
+    )
+    assert await read_fingerprint(admin, bystander.tenant) == bystander.fingerprint, (
+        "it changed another tenant"
+    )
+
+
+@pytest.fixture
+async def tenant(add_fresh_tenant: AddTenant) -> Tenant:
+    """Give a fresh tenant, active and due at once."""
+    return await add_fresh_tenant()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """Give an empty server for tests that break roles, privileges or schemas."""
+    with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
+        yield server
