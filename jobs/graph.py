@@ -9,6 +9,7 @@ from the other end. `hash` is the SHA-256 of that line.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,8 @@ from jobs.surface import Link, Table
 
 Row = Mapping[str, str]
 
+# A sys_id, or the name of a table or domain. What is none can be no record's key, and would be one of ours.
+_REFERENCE = re.compile(r"[A-Za-z0-9_.-]{1,80}\Z")
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
@@ -147,13 +150,13 @@ def _build_references(table: Table, row: Row) -> Iterator[StagedEdge]:
         source = Source(table.base, sys_id, field)
         targets = dict.fromkeys(map(str.strip, value.split(","))) if reference.many else (value,)
         for target in targets:
-            if target:
+            if _REFERENCE.match(target):
                 yield _build_edge(reference.kind, from_id, f"{reference.to}:{target}", source)
 
 
 def _build_link(table: str, link: Link, row: Row) -> Iterator[StagedEdge]:
     start, end = row.get(link.start.field), row.get(link.end.field)
-    if start and end:
+    if start and end and _REFERENCE.match(start) and _REFERENCE.match(end):
         source = Source(table, row["sys_id"], link.end.field)
         yield _build_edge(link.kind, f"{link.start.table}:{start}", f"{link.end.table}:{end}", source)
 

@@ -17,6 +17,8 @@ $roles$;
 ALTER ROLE zaptik_owner NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION;
+-- A worker that is stopped, or cut off, in mid-transaction keeps its run's row locked, and nobody could rescue it.
+ALTER ROLE zaptik_app SET idle_in_transaction_session_timeout = '10s';
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;

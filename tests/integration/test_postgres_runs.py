@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import pytest
 
-from jobs.errors import InstanceUnreachable, LeaseLost
+from jobs.errors import DatabaseAway, InstanceUnreachable, LeaseLost
 from jobs.events import TOKEN_FETCHED, Event
 from jobs.retry import Fate
 from tests.conftest import Deployment
@@ -23,7 +23,7 @@ from tests.integration.postgres_steps import (
     read_own,
     stage_table,
 )
-from worker.postgres.connection import Connection, open_connection
+from worker.postgres.connection import Connection, as_tenant, open_connection
 from worker.postgres.publishing import drop_abandoned
 from worker.postgres.runs import (
     ClaimedRun,
@@ -42,6 +42,7 @@ from worker.postgres.staging import (
     judge_table,
     read_progress,
     record_alone,
+    record_events,
     stage_page,
 )
 from worker.postgres.tenants import Tenant, change_state
@@ -265,6 +266,31 @@ async def test_the_next_slice_knows_how_far_the_last_one_came(app: Connection, t
     assert (read.cursor, read.pages, read.counted, read.verdict) == (f"{1:032x}", 1, 2, None)
     await stage_page(app, again, page(2), events=[])
     assert (await publish(app, again)).nodes == 2
+
+
+async def test_a_worker_stopped_in_mid_transaction_does_not_hold_its_run_back(
+    deployment: Deployment, admin: Connection, app: Connection, tenant: Tenant
+) -> None:
+    """The server ends its transaction, which has the run's row locked, so that the run can be rescued."""
+    idle = await read_own(app, "SHOW idle_in_transaction_session_timeout")
+    assert idle == [{"idle_in_transaction_session_timeout": "10s"}]
+    run = await claim_fresh_run(app, tenant)
+
+    async def stop_in_mid_transaction() -> None:
+        async with open_connection(deployment.app_url, purpose="test stopped worker") as stopped:
+            await stopped.execute("SET idle_in_transaction_session_timeout = '100ms'")
+            async with as_tenant(stopped, tenant.schema_name):
+                await record_events(stopped, run, [], requests=1, records=0)
+                await end_lease(admin, run)  # waits for the row
+                planned = await plan_round(app, max_attempts=5, again_after_seconds=600)
+                assert (run.tenant_id, run.run_id) in planned.rescued
+                await record_events(stopped, run, [], requests=1, records=0)
+
+    with pytest.raises(DatabaseAway):
+        await stop_in_mid_transaction()
+    assert await read_own(admin, "SELECT requests FROM control.run WHERE run_id = %s", run.run_id) == [
+        {"requests": 0}
+    ]
 
 
 async def test_a_lease_is_renewed_while_a_long_publish_goes_on(

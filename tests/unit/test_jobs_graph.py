@@ -160,6 +160,16 @@ def test_a_list_is_an_edge_for_each_record_it_names(value: str, targets: list[st
     assert build_edges(THING, {"sys_id": A, "u_kinds": value}) == expected
 
 
+@pytest.mark.parametrize("value", ["x" * 81, "two words", "a:b", "né", "line\nbreak", "(empty)"])
+def test_what_can_be_no_records_key_is_no_reference(value: str) -> None:
+    """A key of the graph is indexed: a value of any length in it would fail the whole publication."""
+    assert build_edges(THING, {"sys_id": A, "u_parent": value, "u_kinds": f"{value},{B}"}) == [
+        (f"u_root:{A}", "HAS_KIND", f"u_kind:{B}", f"u_root:{A}:u_kinds")
+    ]
+    assert build_edges(FILING, {"sys_id": A, "u_thing": value, "u_folder": B}) == []
+    assert build_edges(FILING, {"sys_id": A, "u_thing": B, "u_folder": value}) == []
+
+
 def test_an_edges_hash_is_that_of_its_stateless_line() -> None:
     (edge,) = json.loads(build_part(THING, [{"sys_id": A, "u_parent": B}]).edges)
     assert edge["hash"] == hash_line(EDGE)

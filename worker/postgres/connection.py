@@ -63,7 +63,7 @@ def translated_errors() -> Iterator[None]:
             f"PostgreSQL refused a statement for want of a privilege (SQLSTATE {error.sqlstate}): run `zaptik "
             "migrate`, and connect workers as zaptik_app."
         ) from None
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout) as error:
         raise DatabaseAway(_describe_away(error)) from None
     except psycopg.Error as error:
         raise DatabaseFailure(
@@ -133,7 +133,7 @@ async def in_tenant_rows(connection: Connection, tenant_id: object) -> AsyncIter
         yield
 
 
-def _describe_away(error: psycopg.OperationalError) -> str:
+def _describe_away(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.ConnectionTimeout):
         reason = "it did not answer in time"
     elif error.sqlstate in {"28P01", "28000"} or "password authentication failed" in str(error):

@@ -139,6 +139,8 @@ async def stream_edges(connection: Connection, tenant: Tenant, revision: int) ->
 async def _stream(
     connection: Connection, tenant: Tenant, query: str, revision: int
 ) -> AsyncIterator[dict[str, Any]]:
+    # Whoever takes the rows may be slow, and an export locks nothing that others wait for.
+    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     async with connection.cursor(query, binary=True) as cursor:
         cursor.itersize = _BATCH_ROWS
         await cursor.execute(statement("tenant", query, within=tenant.schema_name), {"revision": revision})
