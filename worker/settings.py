@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, Self
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -40,6 +40,7 @@ _HOST_PATTERN: Final = re.compile(
     rf"(?:(?:{_LABEL}\.)*{_LABEL}|\*\.(?:{_LABEL}\.)+{_LABEL}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
 )
 _MAX_PORT: Final = 65535
+_URL: Final = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<netloc>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?")
 
 
 def _is_loopback(host: str) -> bool:
@@ -52,32 +53,39 @@ def _is_loopback(host: str) -> bool:
     return any(address in network for network in _LOOPBACK)
 
 
-def _split_url(text: str, *, schemes: frozenset[str], form: str) -> SplitResult:
+@dataclass(frozen=True, slots=True)
+class _Url:
+    scheme: str
+    netloc: str
+    path: str
+    query: str
+
+
+def _split_url(text: str, *, schemes: frozenset[str], form: str) -> _Url:
     """Split a URL so that no client can read another host in it than we do.
 
     libpq ends the user part at the first @ before a slash, urllib at the last one before a slash, ? or #; a
-    URL in which these differ is refused rather than interpreted.
+    URL in which these differ is refused rather than interpreted. urllib itself is not asked: some releases
+    refuse a second host in brackets.
     """
     if any(ord(character) <= 0x20 or character in "#\\" for character in text):  # noqa: PLR2004  space
         raise ValueError(f"write {form}, with spaces, # and \\ percent-encoded")
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise ValueError(f"write {form}") from None
-    if parts.scheme not in schemes:
+    match = _URL.fullmatch(text)
+    if match is None or match["scheme"].lower() not in schemes:
         raise ValueError(f"write {form}")
+    parts = _Url(match["scheme"].lower(), match["netloc"], match["path"], match["query"] or "")
     if parts.netloc.count("@") > 1 or "@" in parts.path or "@" in parts.query:
         raise ValueError(f"write {form}, with @ / ? in the user, password or query percent-encoded")
     return parts
 
 
-def _read_database_hosts(parts: SplitResult, options: Mapping[str, str]) -> list[str]:
+def _read_database_hosts(parts: _Url, options: Mapping[str, str]) -> list[str]:
     """Give every host libpq would try: the query's `host` replaces the one before the path."""
     hosts = options["host"].split(",") if "host" in options else _read_netloc_hosts(parts)
     return hosts + options["hostaddr"].split(",") if "hostaddr" in options else hosts
 
 
-def _read_netloc_hosts(parts: SplitResult) -> list[str]:
+def _read_netloc_hosts(parts: _Url) -> list[str]:
     hosts = []
     for place in parts.netloc.rpartition("@")[2].split(","):
         host = place[1 : place.find("]")] if place.startswith("[") else place.partition(":")[0]
@@ -110,7 +118,7 @@ def _check_redis_url(secret: SecretStr) -> SecretStr:
             f"leave {' and '.join(sorted(surplus))} out: the server's certificate is always verified; name "
             f"its authority in {PREFIX}REDIS_CA_FILE"
         )
-    if parts.scheme == "redis" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "redis" and not all(_is_loopback(host) for host in _read_netloc_hosts(parts)):
         raise ValueError(
             f"write {_REDIS_FORM} (redis:// only to a loopback address; unix:///path/redis.sock for a Unix "
             "socket)"

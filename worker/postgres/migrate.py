@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from urllib.parse import unquote, urlsplit
 
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 import schema
 from jobs.errors import DatabaseUnsafe, Failure
@@ -115,10 +115,10 @@ async def _assert_roles(connection: Connection, *, app_url: str | None) -> None:
     is_new = not (await exists.fetchone() or {})["there"]
     async with connection.transaction():
         await _run(connection, schema.read_script("control", "roles"))
-        if is_new and app_url and (password := urlsplit(app_url).password):
+        if is_new and app_url and (password := conninfo_to_dict(app_url).get("password")):
             # The verifier is made here, so that the server's log never holds the password.
             verifier = connection.pgconn.encrypt_password(
-                unquote(password).encode(), b"zaptik_app", b"scram-sha-256"
+                str(password).encode(), b"zaptik_app", b"scram-sha-256"
             )
             await connection.execute(
                 sql.SQL("ALTER ROLE zaptik_app PASSWORD {}").format(sql.Literal(verifier.decode()))
