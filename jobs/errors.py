@@ -7,7 +7,8 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision
     │   ├── HostNotAllowed  PlainHttp  InvalidAddress  WrongArguments  SecretMissing  TenantPaused  FileNotWritten
     ├── SetupFailure           the deployment is not ready                           (exit 1)
-    │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway  SchedulerAway
+    │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway
+    │   ├── SchedulerAway  WorkerAway  PrivilegeMissing  DatabaseBusy
     ├── InstanceFailure        the customer's ServiceNow instance did not answer as it should
     │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceThrottled  InstanceAsleep
     │   ├── TableDenied  TableAbsent  ResponseInvalid  OrderIgnored
@@ -173,6 +174,18 @@ class DatabaseUnsafe(SetupFailure):
     retry = "never"
 
 
+class DatabaseBusy(SetupFailure):
+    """PostgreSQL did not give a lock in time."""
+
+    code = "database_busy"
+
+
+class PrivilegeMissing(SetupFailure):
+    """PostgreSQL refused a statement for want of a privilege."""
+
+    code = "privilege_missing"
+
+
 class QueueAway(SetupFailure):
     """Redis does not answer, or refuses us."""
 
@@ -183,6 +196,12 @@ class SchedulerAway(SetupFailure):
     """No scheduler took up a request."""
 
     code = "scheduler_away"
+
+
+class WorkerAway(SetupFailure):
+    """No worker takes up a run."""
+
+    code = "worker_away"
 
 
 class InstanceFailure(Failure):

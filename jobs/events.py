@@ -51,8 +51,14 @@ def _kind(name: str, why: str, *fields: str, level: Level = "info", audited: boo
 
 PROCESS_STARTED = _kind("process.started", "A process is ready for work.", "process", "version", "pid")
 PROCESS_STOPPING = _kind("process.stopping", "A process was asked to stop and drains.", "process", "signal")
-PROCESS_STOPPED = _kind("process.stopped", "A process ended its work.", "process")
+PROCESS_STOPPED = _kind(
+    "process.stopped",
+    "A process ended; where it did not drain in time, its runs go on when their leases run out.",
+    "process",
+    "drained",
+)
 METRICS_LISTENING = _kind("metrics.listening", "Where /metrics, /livez and /readyz answer.", "host", "port")
+DEPENDENCY_BACK = _kind("dependency.back", "PostgreSQL or Redis answers again.", "dependency")
 DEPENDENCY_AWAY = _kind(
     "dependency.away",
     "PostgreSQL or Redis does not answer; waited for.",
@@ -85,7 +91,11 @@ RUN_REQUESTED = _kind("run.requested", "A tenant is due, or somebody asked.", "m
 RUN_CLAIMED = _kind("run.claimed", "A worker took the run.", "attempt", "fence", "worker", audited=True)
 RUN_YIELDED = _kind("run.yielded", "A slice ended before the run; it goes on later.", "pages", "reason")
 RUN_RESCUED = _kind(
-    "run.rescued", "The lease of a run ran out; it is offered again.", level="warning", audited=True
+    "run.rescued",
+    "The lease of a run ran out; it is offered again.",
+    "worker",
+    level="warning",
+    audited=True,
 )
 RUN_FENCED = _kind("run.fenced", "A worker came too late and wrote nothing.", level="warning", audited=True)
 RUN_RETRIED = _kind(

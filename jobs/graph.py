@@ -22,6 +22,7 @@ Row = Mapping[str, str]
 
 # A sys_id, or the name of a table or domain. What is none can be no record's key, and would be one of ours.
 _REFERENCE = re.compile(r"[A-Za-z0-9_.-]{1,80}\Z")
+_MOST_TARGETS = 1_000
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
@@ -148,10 +149,15 @@ def _build_references(table: Table, row: Row) -> Iterator[StagedEdge]:
         if not value:
             continue
         source = Source(table.base, sys_id, field)
-        targets = dict.fromkeys(map(str.strip, value.split(","))) if reference.many else (value,)
+        targets = _split_list(value) if reference.many else (value,)
         for target in targets:
             if _REFERENCE.match(target):
                 yield _build_edge(reference.kind, from_id, f"{reference.to}:{target}", source)
+
+
+def _split_list(value: str) -> Iterable[str]:
+    """Give the first of a list's members: a list without end would be an instance's way to fill our memory."""
+    return dict.fromkeys(map(str.strip, value.split(",", _MOST_TARGETS)[:_MOST_TARGETS]))
 
 
 def _build_link(table: str, link: Link, row: Row) -> Iterator[StagedEdge]:

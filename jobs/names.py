@@ -11,12 +11,17 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\Z")
 
 def check_tenant_name(name: str) -> str:
     """Give the name back if it can be an instance's, else raise InvalidName saying what can."""
-    if not _NAME.match(name):
+    if not is_tenant_name(name):
         raise InvalidName(
-            f"{name!r} cannot be a tenant's name: use the instance's name, 1 to 40 lower-case letters, digits "
+            f"{name!a} cannot be a tenant's name: use the instance's name, 1 to 40 lower-case letters, digits "
             "and inner hyphens, as in https://NAME.service-now.com."
         )
     return name
+
+
+def is_tenant_name(name: str) -> bool:
+    """Say whether a name can be a tenant's."""
+    return _NAME.match(name) is not None
 
 
 def schema_name(name: str) -> str:

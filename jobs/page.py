@@ -108,7 +108,7 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
     """
     try:
         answer = _TABLE_DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ResponseInvalid(_describe_page(table, "is not the JSON of a list of rows of strings")) from None
     if answer.error is not None or answer.status == "failure":
         raise ResponseInvalid(
@@ -145,7 +145,7 @@ def parse_count(table: Table, body: bytes) -> int:
         answer = _STATS_DECODER.decode(body)
         if answer.error is None and not isinstance(answer.result, msgspec.UnsetType):
             return int(answer.result.stats.count)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     raise ResponseInvalid(
         f"The Aggregate API's answer for {table.name} is not a count; look at the instance's logs."
@@ -156,7 +156,7 @@ def parse_error(body: bytes) -> tuple[str, str]:
     """Give message and detail of the API's error envelope, both empty where the body is not one."""
     try:
         error = _ERROR_DECODER.decode(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "", ""
     return (error.message or "", error.detail or "") if error else ("", "")
 

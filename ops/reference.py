@@ -36,9 +36,10 @@ _RUN_ID = UUID("6b0f0d0c-58a1-4c7f-9a53-0d4b0a2f6f11")
 # What a command prints with --json, for those whose document no function of the code gives without a database.
 _DOCUMENTS = {
     "migrate": {"control": 2, "tenants": {"migrated": ["acme"], "current": ["globex-prod"], "failed": []}},
-    "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},
+    "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},  # with --into
     "tenant add": {"tenant": "acme", "url": "https://acme.service-now.com", "state": "awaiting_credentials",
-                   "every_seconds": 3600, "schema": "tenant_acme"},
+                   "every_seconds": 3600, "schema": "tenant_acme",
+                   "tenant_id": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10"},
     "tenant list": {"tenants": ["each as `tenant add`"]},
     "credential set": {"tenant": "acme", "version": 1, "key_id": "k-3f9c27d1a0b4"},
     "sync": {"tenant": "acme", "request": 7},
@@ -259,7 +260,9 @@ def _build_metrics() -> list[str]:
 def _read_metrics(process: str) -> Iterator[tuple[str, str, str, str]]:
     """Let a process's metrics see one event of each kind, so that each has a series and shows its labels."""
     metrics = Metrics(version=worker.__version__, process=process)
-    metrics.set_fleet(FleetFigures(runs={}, tenants={}, staleness_ratios=(), oldest_due_seconds=0))
+    metrics.set_fleet(
+        FleetFigures(runs={}, tenants={}, staleness_ratios=(), oldest_due_seconds=0, processes={})
+    )
     for kind in KINDS.values():
         metrics.observe(Event(kind))
     metrics.observe(Event(SCHEDULER_TICKED))
@@ -362,12 +365,15 @@ def _example_run() -> dict[str, object]:
 
 
 def _example_status() -> dict[str, object]:
-    tenant = {"tenant": "acme", "state": "active", "published_at": _MOMENT, "as_of": _MOMENT, "revision": 1}
+    tenant = {
+        "tenant": "acme", "tenant_id": _RUN_ID, "state": "active", "state_reason": None, "published_at": _MOMENT,
+        "as_of": _MOMENT, "revision": 1,
+    }  # fmt: skip
     process = {"process_id": _RUN_ID, "host": "node-1", "pid": 7, "version": worker.__version__}
     times = {"started_at": _MOMENT, "seen_at": _MOMENT}
     return {
         "tenants": [describe_tenant_status({**tenant, "staleness_seconds": 61.5, "last_error": None})],
-        "queue": {"requested": 0, "running": 0},
+        "queue": {"asked": 0, "requested": 0, "running": 0},
         "workers": [describe_process({**process, **times, "kind": "worker", "threads": 4})],
         "schedulers": [describe_process({**process, **times, "kind": "scheduler", "threads": 1})],
     }

@@ -27,6 +27,13 @@ _REDIS_FORM: Final = "rediss://USER:PASSWORD@HOST:6379/0"
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _REDIS_UNVERIFIED: Final = frozenset({"ssl_cert_reqs", "ssl_check_hostname"})
 
+_DATABASE_OPTIONS: Final = frozenset(
+    {
+        "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "ssl_min_protocol_version", "channel_binding",
+        "host", "hostaddr", "port", "connect_timeout", "target_session_attrs", "load_balance_hosts", "require_auth",
+        "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "ssl",
+    }
+)  # fmt: skip
 _TYPE_NAMES: Final = {
     "password": "secret text",
     "path": "path",
@@ -97,6 +104,10 @@ def _check_database_url(secret: SecretStr) -> SecretStr:
     schemes = frozenset({"postgresql", "postgres"})
     parts = _split_url(secret.get_secret_value(), schemes=schemes, form=_DATABASE_FORM)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := sorted(options.keys() - _DATABASE_OPTIONS):
+        raise ValueError(
+            f"leave {' and '.join(unknown)} out: it is none of {', '.join(sorted(_DATABASE_OPTIONS))}"
+        )
     # An empty host means PGHOST or a compiled-in folder to libpq: it is not ours to call that local.
     is_local = all(
         host.startswith("/") or _is_loopback(host) for host in _read_database_hosts(parts, options)
@@ -110,6 +121,11 @@ def _check_database_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _has_good_port(netloc: str) -> bool:
+    port = re.search(r":([^:\]]*)\Z", netloc.rpartition("@")[2])
+    return port is None or (re.fullmatch("[0-9]{1,5}", port[1]) is not None and 0 < int(port[1]) <= _MAX_PORT)
+
+
 def _check_redis_url(secret: SecretStr) -> SecretStr:
     schemes = frozenset({"rediss", "redis", "unix"})
     parts = _split_url(secret.get_secret_value(), schemes=schemes, form=_REDIS_FORM)
@@ -118,6 +134,8 @@ def _check_redis_url(secret: SecretStr) -> SecretStr:
             f"leave {' and '.join(sorted(surplus))} out: the server's certificate is always verified; name "
             f"its authority in {PREFIX}REDIS_CA_FILE"
         )
+    if not _has_good_port(parts.netloc):
+        raise ValueError(f"write {_REDIS_FORM}, with a port from 1 to {_MAX_PORT}")
     if parts.scheme == "redis" and not all(_is_loopback(host) for host in _read_netloc_hosts(parts)):
         raise ValueError(
             f"write {_REDIS_FORM} (redis:// only to a loopback address; unix:///path/redis.sock for a Unix "

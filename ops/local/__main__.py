@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 
@@ -33,7 +34,12 @@ def main() -> int:
 
 def _do(verb: str) -> None:
     if verb == "demo":
-        run_demo(logs=make_logs_folder(), say=_say)
+        logs = make_logs_folder()
+        try:
+            run_demo(logs=logs, say=_say)
+        except KeyboardInterrupt:
+            shutil.rmtree(logs, ignore_errors=True)
+            raise
     elif verb == "up":
         bring_up(say=_say)
     else:

@@ -31,7 +31,7 @@ The stack runs. To use it:
   .venv/bin/zaptik sync acme --wait
   .venv/bin/zaptik graph export acme -o acme.jsonl
 
-`make down` stops it."""
+Their logs are in {{logs}}. `make down` stops it and removes them."""
 
 
 def make_logs_folder() -> Path:
@@ -45,20 +45,21 @@ def bring_up(*, say: Callable[[str], None]) -> None:
     with _hold_lock():
         left = read_running(STATE_FILE)
         if left is not None and left.is_running():
-            raise StepFailure("make up", f"the stack runs already; source {ENV_FILE} or `make down`")
+            raise StepFailure("the stack", f"runs already; source {ENV_FILE} or `make down`")
         _clear()
         logs = make_logs_folder()
         with _stopped_on_failure(Stack(logs=logs, outlives=True, say=say)) as stack:
             stack.start()
             write_running(STATE_FILE, describe_running(stack.children, folders=[*stack.folders, logs]))
             write_exports(ENV_FILE, build_exports(stack))
-    print(NEXT)
+    print(NEXT.format(logs=logs.relative_to(ROOT)))
 
 
 def take_down(*, say: Callable[[str], None]) -> None:
     """Stop what `bring_up` left; that nothing runs is fine."""
     with _hold_lock():
-        say("stopping the stack" if _clear() else "nothing runs")
+        say("stopping the stack")
+        print("it is stopped" if _clear() else "nothing ran")
 
 
 def build_exports(stack: Stack) -> dict[str, str]:
@@ -71,7 +72,17 @@ def build_exports(stack: Stack) -> dict[str, str]:
         f"METRICS_{name.upper().replace('-', '_')}_URL": f"http://127.0.0.1:{port}/metrics"
         for name, port in stack.metrics_ports.items()
     }
-    return {**stack.admin_settings(), **urls, "SIMULATOR_CONTROL_TOKEN": stack.control_token, **metrics}
+    secrets = {
+        f"SIMULATOR_{name.upper().replace('-', '_')}_CLIENT_SECRET": secret
+        for name, secret in stack.client_secrets.items()
+    }
+    return {
+        **stack.admin_settings(),
+        **urls,
+        **secrets,
+        "SIMULATOR_CONTROL_TOKEN": stack.control_token,
+        **metrics,
+    }
 
 
 def _clear() -> bool:

@@ -8,7 +8,7 @@ SELECT run_id, tenant_id FROM control.fold_requests(%(batch)s::integer)
 
 -- name: rescue_runs
 -- Offer again the runs whose lease ran out.
-SELECT run_id, tenant_id, gave_up FROM control.rescue_runs(%(max_attempts)s::integer)
+SELECT run_id, tenant_id, gave_up, worker FROM control.rescue_runs(%(max_attempts)s::integer)
 
 -- name: runs_to_ring
 -- The runs to ring for: new, due again, or rung too long ago without an answer.
@@ -53,12 +53,12 @@ FROM control.find_tenant(%(tenant)s::text)
 
 -- name: read_fleet
 -- Every tenant with its state and freshness.
-SELECT tenant, url, schema_name, every_seconds, state, revision, published_at, as_of, staleness_seconds, due_seconds,
-       last_error
+SELECT tenant_id, tenant, url, schema_name, every_seconds, state, state_reason, revision, published_at, as_of,
+       staleness_seconds, waiting_seconds, last_error
 FROM control.read_fleet()
 
 -- name: count_runs
--- How many runs are in each state.
+-- How many runs are in each state, and how many requests are not yet a run ("asked").
 SELECT state, runs FROM control.count_runs()
 
 -- name: keys_in_use
@@ -66,7 +66,7 @@ SELECT state, runs FROM control.count_runs()
 SELECT control.keys_in_use()
 
 -- name: read_processes
--- The workers and schedulers seen in the last minutes.
+-- The workers and schedulers seen within so many seconds.
 SELECT process_id, kind, host, pid, version, threads, started_at, seen_at
 FROM control.process WHERE seen_at > clock_timestamp() - %(within_seconds)s::double precision * interval '1 second'
 ORDER BY kind, started_at
@@ -85,7 +85,7 @@ WHERE process_id = %(process_id)s::uuid OR seen_at < clock_timestamp() - interva
 -- name: read_runs
 -- The newest runs of the tenant that the transaction names.
 SELECT run_id, state, mode, revision, requests, records, nodes, edges, added, changed, removed, error,
-       requested_at, started_at, ended_at
+       requested_at, not_before, started_at, ended_at
 FROM control.run WHERE run_id = %(run)s::uuid OR %(run)s::uuid IS NULL
 ORDER BY requested_at DESC LIMIT %(limit)s::integer
 

@@ -8,6 +8,7 @@ BEGIN
     EXECUTE format('GRANT CREATE, CONNECT ON DATABASE %I TO zaptik_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO zaptik_app', current_database());
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('ALTER ROLE zaptik_app IN DATABASE %I RESET ALL', current_database());
     EXECUTE format('COMMENT ON ROLE zaptik_owner IS %L', 'zaptik deployment in database ' || current_database());
     -- so that the owner's migrations can hand functions to it
     IF NOT pg_has_role('zaptik_owner', 'zaptik_fleet', 'MEMBER') THEN GRANT zaptik_fleet TO zaptik_owner; END IF;
@@ -17,6 +18,8 @@ $roles$;
 ALTER ROLE zaptik_owner NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION;
+-- A role may give itself settings and a password: each migrate takes the settings away again.
+ALTER ROLE zaptik_app RESET ALL;
 -- A worker that is stopped, or cut off, in mid-transaction keeps its run's row locked, and nobody could rescue it.
 ALTER ROLE zaptik_app SET idle_in_transaction_session_timeout = '10s';
 

@@ -4,7 +4,7 @@ SELECT max(version) FROM {tenant}.schema_version
 
 -- name: read_table_reads
 -- How far a run has come with each table, and its verdicts.
-SELECT table_name, cursor, pages, rows, requests, counted, hidden, read, verdict, reason, as_of
+SELECT table_name, cursor, "offset", pages, rows, requests, counted, hidden, read, verdict, reason, as_of
 FROM {tenant}.table_read WHERE run_id = %(run)s::uuid ORDER BY table_name
 
 -- name: begin_table
@@ -22,10 +22,15 @@ ON CONFLICT (run_id, table_name, page) DO NOTHING
 -- name: advance_table
 -- Move a table's cursor past the page staged in the same transaction; no row when that is not the next page.
 UPDATE {tenant}.table_read
-SET cursor = %(cursor)s, pages = %(page)s::integer, rows = rows + %(rows)s::bigint,
+SET cursor = %(cursor)s, "offset" = 0, pages = %(page)s::integer, rows = rows + %(rows)s::bigint,
     requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND pages = %(page)s::integer - 1
 RETURNING pages
+
+-- name: keep_offset
+-- Note how far past hidden rows a table's read has come.
+UPDATE {tenant}.table_read SET "offset" = %(offset)s::bigint, requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
 -- name: judge_table
 -- Close a table's read with its verdict.

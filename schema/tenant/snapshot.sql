@@ -118,6 +118,7 @@ CREATE TABLE tenant_example.table_read (
     run_id uuid NOT NULL,
     table_name text NOT NULL,
     cursor text DEFAULT ''::text NOT NULL,
+    "offset" bigint DEFAULT 0 NOT NULL,
     pages integer DEFAULT 0 NOT NULL,
     rows bigint DEFAULT 0 NOT NULL,
     requests bigint DEFAULT 0 NOT NULL,

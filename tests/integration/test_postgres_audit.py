@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
-from jobs.errors import DatabaseUnsafe, LeaseLost
-from jobs.events import TABLE_JUDGED, TENANT_PAUSED, TOKEN_FETCHED, Event
+from jobs.errors import LeaseLost, PrivilegeMissing
+from jobs.events import REQUEST_ANSWERED, TENANT_PAUSED, TOKEN_FETCHED, Event
+from tests.integration.conftest import AddTenant
 from tests.integration.postgres_steps import GROUP, claim_fresh_run, publish, read_own
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows, translated_errors
 from worker.postgres.runs import yield_run
@@ -30,8 +32,8 @@ async def test_a_runs_acts_are_events_in_the_order_they_came(
 ) -> None:
     run = await claim_fresh_run(app, tenant)
     await record_alone(app, run, requests=1, events=[Event(TOKEN_FETCHED, {"expires_in_seconds": 1799})])
-    judged = Event(TABLE_JUDGED, {"table": GROUP, "verdict": "complete"})
-    await begin_table(app, run, table=GROUP, counted=0, requests=1, events=[judged])
+    counted = Event(REQUEST_ANSWERED, {"endpoint": "stats", "table": GROUP})
+    await begin_table(app, run, table=GROUP, counted=0, requests=1, events=[counted])
     await publish(app, run)
     events = await read_own(admin, EVENTS, tenant.tenant_id)
     assert [event["action"] for event in events] == [
@@ -39,11 +41,45 @@ async def test_a_runs_acts_are_events_in_the_order_they_came(
         "run.requested",
         "run.claimed",
         "token.fetched",
-        "table.judged",
+        "request.answered",
         "run.ended",
     ]
     assert events[3]["detail"] == {"expires_in_seconds": 1799}
     assert {event["actor"] for event in events[1:]} == {"zaptik_app"}
+
+
+@pytest.mark.parametrize(
+    ("events", "requests", "records"),
+    [
+        ([{"action": "tenant.added", "detail": {}}], 1, 0),
+        ([{"detail": {}}], 1, 0),
+        ([], -1, 0),
+        ([], 0, -1),
+    ],
+)
+async def test_a_run_records_its_own_work_and_nothing_else(
+    app: Connection, tenant: Tenant, events: list[dict[str, object]], requests: int, records: int
+) -> None:
+    run = await claim_fresh_run(app, tenant)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        async with as_tenant(app, tenant.schema_name):
+            await app.execute(
+                "SELECT control.record_events(%s, %s, %s::jsonb, %s, %s)",
+                [run.run_id, run.fence, json.dumps(events), requests, records],
+            )
+
+
+async def test_an_event_names_no_run_of_another_and_none_without_a_tenant(
+    app: Connection, tenant: Tenant, add_fresh_tenant: AddTenant
+) -> None:
+    other = await claim_fresh_run(app, await add_fresh_tenant())
+    for reference in (tenant.tenant_id, None):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+            async with in_tenant_rows(app, tenant.tenant_id):
+                await app.execute(
+                    "INSERT INTO control.audit_events (action, tenant_ref, run_id) VALUES ('run.ended', %s, %s)",
+                    [reference, other.run_id],
+                )
 
 
 async def test_a_yield_is_no_event_and_a_lost_lease_leaves_none(
@@ -154,7 +190,7 @@ async def test_an_act_outside_a_run_is_written_in_the_tenants_name_alone(
     async with in_tenant_rows(app, tenant.tenant_id):
         await insert_events(app, [event])
     assert (await read_own(admin, EVENTS, tenant.tenant_id))[-1]["action"] == "tenant.paused"
-    with pytest.raises(DatabaseUnsafe), translated_errors():
+    with pytest.raises(PrivilegeMissing), translated_errors():
         await insert_events(app, [event])
 
 

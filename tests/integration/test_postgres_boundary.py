@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from jobs.errors import DatabaseUnsafe
+from jobs.errors import PrivilegeMissing
 from tests.integration.conftest import AddTenant
 from tests.integration.postgres_steps import GROUP, claim_fresh_run, node, publish_tables, read_own
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows, translated_errors
@@ -96,7 +96,7 @@ async def test_after_the_transaction_nobody_is_the_tenant_any_more(app: Connecti
 
 async def test_becoming_no_tenant_that_exists_is_an_error(app: Connection) -> None:
     for role in ("zaptik_owner", "zaptik_fleet", "postgres"):
-        with pytest.raises(DatabaseUnsafe), translated_errors():
+        with pytest.raises(PrivilegeMissing), translated_errors():
             async with as_tenant(app, role):
                 pass
 
@@ -195,7 +195,7 @@ async def test_a_tenants_role_ends_no_run_but_its_own(
     run = await claim_fresh_run(app, await add_fresh_tenant())
     async with as_tenant(app, tenant.schema_name):
         ended = await read_own(
-            app, "SELECT control.finish_run(%s, %s, 'failed', NULL, NULL, '{}')", run.run_id, run.fence
+            app, "SELECT control.finish_run(%s, %s, 'unchanged', NULL, now(), '{}')", run.run_id, run.fence
         )
         held = await read_own(app, "SELECT control.record_events(%s, %s, '[]', 1, 1)", run.run_id, run.fence)
     assert (ended, held) == ([{"finish_run": False}], [{"record_events": False}])

@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from jobs.errors import DatabaseUnsafe, InvalidName, UnknownTenant
+from jobs.errors import InvalidName, PrivilegeMissing, UnknownTenant
 from tests.conftest import Deployment
 from tests.integration.postgres_steps import read_own
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows, open_connection
@@ -145,12 +145,12 @@ async def test_the_same_tenant_added_at_once_is_added_once(deployment: Deploymen
 
 
 async def test_a_tenant_that_is_not_there_is_said_to_be_unknown(app: Connection) -> None:
-    with pytest.raises(UnknownTenant, match="There is no tenant nobody"):
+    with pytest.raises(UnknownTenant, match="There is no tenant 'nobody'"):
         await find_tenant(app, "nobody")
 
 
 async def test_the_app_cannot_add_a_tenant(deployment: Deployment) -> None:
-    with pytest.raises(DatabaseUnsafe, match="for want of a privilege"):
+    with pytest.raises(PrivilegeMissing, match="for want of a privilege"):
         async with open_connection(deployment.app_url, purpose="test") as app:
             await add_tenant(app, "by-the-app", url="https://x.service-now.com", every_seconds=3600)
 

@@ -130,7 +130,7 @@ async def test_a_lease_that_is_renewed_is_kept_and_one_that_ran_out_is_rescued(
     assert await claim_again(app, run) is None
     await end_lease(admin, run)
     planned = await plan_round(app, max_attempts=5, again_after_seconds=600)
-    assert (run.tenant_id, run.run_id) in planned.rescued
+    assert (run.run_id, False) in [(lost.run_id, lost.gave_up) for lost in planned.lost]
     assert run.run_id in planned.to_ring
     assert not await renew_lease(app, run, lease_seconds=600)
     again = await claim_again(app, run)
@@ -150,7 +150,7 @@ async def test_a_run_that_kills_its_workers_is_given_up(
         assert again is not None
     await end_lease(admin, run)
     planned = await plan_round(app, max_attempts=3, again_after_seconds=600)
-    assert (run.tenant_id, run.run_id) in planned.gave_up
+    assert (run.run_id, True) in [(lost.run_id, lost.gave_up) for lost in planned.lost]
     [row] = await read_own(admin, RUN, run.run_id)
     assert (row["state"], row["attempt"], row["code"]) == ("failed", 3, "gave_up")
     assert await claim_again(app, run) is None
@@ -283,7 +283,7 @@ async def test_a_worker_stopped_in_mid_transaction_does_not_hold_its_run_back(
                 await record_events(stopped, run, [], requests=1, records=0)
                 await end_lease(admin, run)  # waits for the row
                 planned = await plan_round(app, max_attempts=5, again_after_seconds=600)
-                assert (run.tenant_id, run.run_id) in planned.rescued
+                assert (run.run_id, False) in [(lost.run_id, lost.gave_up) for lost in planned.lost]
                 await record_events(stopped, run, [], requests=1, records=0)
 
     with pytest.raises(DatabaseAway):

@@ -208,6 +208,58 @@ async def test_a_table_that_fails_is_that_tables_verdict_alone(case: Case) -> No
     assert set(verdicts.values()) == {"complete"}
 
 
+async def test_hidden_rows_are_passed_by_however_many_slices_it_takes(case: Case) -> None:
+    await case.store_credentials()
+    rows = sorted(row["sys_id"] for row in case.simulator.store.rows(GROUPS))
+    case.simulator.instance.access[GROUPS] = Access(hidden=frozenset(rows[:-1]))  # all before the last
+    run_id = await case.request_run()
+    offsets: list[int] = []
+    while (await case.read_run(run_id))["state"] == "requested":
+        await case.work_slice(run_id, slice_seconds=0.001, page_rows=1, instance_concurrency=1)
+        run = await case.read_run(run_id)
+        offsets += [read["offset"] for read in run["tables"] if read["table_name"] == GROUPS]
+    [read] = [read for read in (await case.read_run(run_id))["tables"] if read["table_name"] == GROUPS]
+    assert (read["verdict"], read["rows"], read["hidden"]) == ("hidden", 1, len(rows) - 1)
+    assert max(offsets) > 0
+    asked = [request for request in case.simulator.requests if request["table"] == GROUPS]
+    assert len(asked) <= len(rows) + 3  # each window once
+
+
+async def test_an_instance_that_gives_rows_without_end_fails_that_table(case: Case) -> None:
+    await case.store_credentials()
+    store = case.simulator.store
+
+    def grow(event: Event) -> None:
+        """Put a page more behind each page that is read."""
+        case.events.append(event)
+        if event.kind.name == "request.answered" and event.fields["table"] == GROUPS:
+            highest = max(row["sys_id"] for row in store.rows(GROUPS))
+            following = (f"{int(highest, 16) + step:032x}" for step in range(1, 11))
+            store.put(GROUPS, [{"sys_id": sys_id, "name": "more"} for sys_id in following])
+
+    growing = dataclasses.replace(case, parts=dataclasses.replace(case.parts, emit=grow))
+    run_id = await case.request_run()
+    await growing.work_slice(run_id)
+    [read] = [read for read in (await case.read_run(run_id))["tables"] if read["table_name"] == GROUPS]
+    assert read["verdict"] == "failed"
+    assert "more rows" in read["reason"]
+
+
+async def test_a_slow_instance_ends_the_slice_and_not_the_run(case: Case) -> None:
+    await case.store_credentials()
+    run_id = await case.request_run()
+    case.simulator.instance.latency_seconds = 0.3
+    await case.work_slice(run_id, slice_seconds=0.1, request_timeout_seconds=0.1)
+    assert (await case.read_run(run_id))["state"] == "requested"
+    case.simulator.instance.latency_seconds = 0
+    while (await case.read_run(run_id))["state"] == "requested":
+        await case.work_slice(run_id)
+    assert (await case.read_run(run_id))["state"] == "published"
+    told = [name for name in case.names() if name.startswith(("request.", "token."))]
+    recorded = [name for name in await case.read_actions(run_id) if name.startswith(("request.", "token."))]
+    assert sorted(recorded) == sorted(told)
+
+
 async def test_missing_credentials_pause_the_tenant_and_say_what_to_do(case: Case) -> None:
     run_id = await case.request_run()
     await case.work_slice(run_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -26,10 +26,24 @@ def test_a_cadence_is_written_with_its_unit(text: str, seconds: int) -> None:
     assert asked.every == seconds
 
 
-@pytest.mark.parametrize("text", ["", "1", "h", "1w", "-1h", "1.5h", "1h30m", " 1h"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "h", "1w", "-1h", "1.5h", "1h30m", " 1h", "59s", "32d", "0h", "\u0663m", "9999999999s"]
+)
 def test_what_is_no_duration_is_refused_with_the_forms(text: str) -> None:
     with pytest.raises(WrongArguments, match="90s, 15m, 1h or 1d"):
         parse_arguments(["tenant", "add", "acme", "--url", "x", f"--every={text}"])
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1001", "many", "", "1.0", "\u0663"])
+def test_a_number_out_of_its_bounds_is_refused_with_them(text: str) -> None:
+    with pytest.raises(WrongArguments, match="from 1 to 1000"):
+        parse_arguments(["runs", "acme", f"--limit={text}"])
+
+
+def test_a_revision_is_a_number_that_the_database_can_hold() -> None:
+    assert parse_arguments(["graph", "export", "acme", "--revision", str(2**63 - 1)]).revision == 2**63 - 1
+    with pytest.raises(WrongArguments, match="from 1 to"):
+        parse_arguments(["graph", "export", "acme", "--revision", str(2**63)])
 
 
 @pytest.mark.parametrize(
@@ -156,12 +170,13 @@ def test_the_exit_code_says_how_a_run_ended(state: str, verdicts: list[str], cod
 
 def test_a_tenants_status_and_a_process_are_described_as_promised() -> None:
     row = {
-        "tenant": "acme", "state": "active", "published_at": None, "as_of": NOON, "revision": None,
-        "staleness_seconds": 1.26, "last_error": None,
+        "tenant": "acme", "tenant_id": UUID(int=1), "state": "paused", "state_reason": "by a person",
+        "published_at": None, "as_of": NOON, "revision": None, "staleness_seconds": 1.26, "last_error": None,
     }  # fmt: skip
     assert describe_tenant_status(row) == {
-        "tenant": "acme", "state": "active", "last_published": None, "as_of": "2026-11-24T12:00:00Z",
-        "revision": None, "staleness_seconds": 1.3, "breaker": "closed", "last_error": None,
+        "tenant": "acme", "tenant_id": str(UUID(int=1)), "state": "paused", "reason": "by a person",
+        "last_published": None, "as_of": "2026-11-24T12:00:00Z", "revision": None,
+        "staleness_seconds": 1.3, "breaker": "closed", "last_error": None,
     }  # fmt: skip
     process = {
         "process_id": uuid4(), "kind": "worker", "host": "h", "pid": 7, "version": "0", "threads": 2,

@@ -170,6 +170,12 @@ def test_what_can_be_no_records_key_is_no_reference(value: str) -> None:
     assert build_edges(FILING, {"sys_id": A, "u_thing": B, "u_folder": value}) == []
 
 
+def test_of_a_list_without_end_only_its_first_members_are_edges() -> None:
+    targets = [f"{number:032x}" for number in range(5_000)]
+    edges = build_edges(THING, {"sys_id": A, "u_kinds": ",".join(targets)})
+    assert [to for _, _, to, _ in edges] == [f"u_kind:{target}" for target in targets[:1_000]]
+
+
 def test_an_edges_hash_is_that_of_its_stateless_line() -> None:
     (edge,) = json.loads(build_part(THING, [{"sys_id": A, "u_parent": B}]).edges)
     assert edge["hash"] == hash_line(EDGE)

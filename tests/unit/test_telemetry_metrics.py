@@ -70,7 +70,11 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
     metrics.observe(Event(events.SCHEDULER_TICKED))
     assert value(metrics, "zaptik_runs", state="running") is None
     figures = FleetFigures(
-        runs={"running": 2}, tenants={"active": 3}, staleness_ratios=[0.4, 1.1, 30], oldest_due_seconds=9
+        runs={"running": 2},
+        tenants={"active": 3},
+        staleness_ratios=[0.4, 1.1, 30],
+        oldest_due_seconds=9,
+        processes={"worker": 2},
     )
     metrics.set_fleet(figures)
     metrics.observe(Event(events.SCHEDULER_TICKED))
@@ -79,11 +83,15 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
     assert value(metrics, "zaptik_tenants", state="active") == 3
     assert value(metrics, "zaptik_tenants", state="paused") == 0
     assert value(metrics, "zaptik_oldest_due_seconds") == 9
+    assert value(metrics, "zaptik_processes", kind="worker") == 2
+    assert value(metrics, "zaptik_processes", kind="scheduler") == 0
     assert value(metrics, "zaptik_tenant_staleness_ratio_count") == 3
     assert value(metrics, "zaptik_tenant_staleness_ratio_bucket", le="1.25") == 2
     assert value(metrics, "zaptik_tenant_staleness_ratio_sum") == pytest.approx(31.5)
     assert (value(metrics, "zaptik_scheduler_last_tick_timestamp_seconds") or 0) > 1_700_000_000
-    metrics.set_fleet(FleetFigures(runs={}, tenants={}, staleness_ratios=[], oldest_due_seconds=0))
+    metrics.set_fleet(
+        FleetFigures(runs={}, tenants={}, staleness_ratios=[], oldest_due_seconds=0, processes={})
+    )
     metrics.observe(Event(events.SCHEDULER_TICKED))
     assert value(metrics, "zaptik_runs", state="running") == 0
     assert value(metrics, "zaptik_tenant_staleness_ratio_count") == 0

@@ -17,7 +17,10 @@ from worker.settings import Settings
 Command = Callable[[argparse.Namespace, Settings, Output], int]
 
 _UNKNOWN = "unrecognized arguments:"  # argparse's own words
-_DURATION = re.compile(r"(\d+)([smhd])")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_SHORTEST_CADENCE_SECONDS, _LONGEST_CADENCE_SECONDS = 60, 31 * 86_400
+_MOST_RUNS = 1_000
+_HIGHEST_REVISION = 2**63 - 1
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -44,11 +47,24 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def parse_duration(text: str) -> int:
-    """Give the seconds of `90s`, `15m`, `1h` or `1d`."""
+    """Give the seconds of a cadence: `90s`, `15m`, `1h` or `1d`, a minute to 31 days."""
     match = _DURATION.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 15m, 1h or 1d")
-    return int(match[1]) * _UNIT_SECONDS[match[2]]
+    seconds = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
+    if not _SHORTEST_CADENCE_SECONDS <= seconds <= _LONGEST_CADENCE_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no cadence: write 90s, 15m, 1h or 1d, from 1m to 31d")
+    return seconds
+
+
+def _number(most: int) -> Callable[[str], int]:
+    """Give what parses a whole number from 1 to `most`."""
+
+    def parse(text: str) -> int:
+        number = int(text) if re.fullmatch("[0-9]{1,19}", text) else 0
+        if not 1 <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+        return number
+
+    return parse
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -137,7 +153,9 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     listing = _add(verbs, "runs", runs.list_runs, "list a tenant's runs, the newest first")
     listing.add_argument("name", metavar="NAME")
-    listing.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (default 20)")
+    listing.add_argument(
+        "--limit", type=_number(_MOST_RUNS), default=20, metavar="N", help="at most N (default 20)"
+    )
     _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
 
 
@@ -147,7 +165,12 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
         family, "export", graph.export, "write a revision's nodes and edges, one JSON object a line"
     )
     export.add_argument("name", metavar="NAME")
-    export.add_argument("--revision", type=int, metavar="N", help="an earlier one; the current one otherwise")
+    export.add_argument(
+        "--revision",
+        type=_number(_HIGHEST_REVISION),
+        metavar="N",
+        help="an earlier one; the current one otherwise",
+    )
     export.add_argument("--format", choices=["jsonl"], default="jsonl")
     export.add_argument(
         "-o", dest="file", type=Path, metavar="FILE", help="write to FILE, not to standard output"

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from jobs.errors import PrivilegeMissing
 from worker.postgres.connection import Connection, open_connection
-from worker.settings import Settings
+from worker.settings import Settings, variable_of
 
 T = TypeVar("T")
 
@@ -19,7 +20,13 @@ def ask_as_app(settings: Settings, question: Callable[[Connection], Awaitable[T]
 
 def ask_as_administrator(settings: Settings, question: Callable[[Connection], Awaitable[T]]) -> T:
     """Ask as the administrator that ZAPTIK_ADMIN_DATABASE_URL names."""
-    return _ask(settings.require_admin_database_url(), question)
+    try:
+        return _ask(settings.require_admin_database_url(), question)
+    except PrivilegeMissing:
+        raise PrivilegeMissing(
+            f"The login of {variable_of('admin_database_url')} may not do this: it must be a superuser's, or one with "
+            "its rights."
+        ) from None
 
 
 def _ask(url: str, question: Callable[[Connection], Awaitable[T]]) -> T:

@@ -40,7 +40,9 @@ def describe_tenant_status(row: Mapping[str, Any]) -> dict[str, Any]:
     """Give a tenant as `status --json` prints it."""
     return {
         "tenant": row["tenant"],
+        "tenant_id": str(row["tenant_id"]),
         "state": row["state"],
+        "reason": row["state_reason"],
         "last_published": format_time(row["published_at"]),
         "as_of": format_time(row["as_of"]),
         "revision": row["revision"],

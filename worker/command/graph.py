@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import msgspec
 
@@ -95,21 +95,30 @@ def _encode_head(tenant: str, head: GraphHead) -> bytes:
 
 
 @contextmanager
-def _opened(file: Path | None) -> Iterator[BinaryIO]:
-    """Open standard output, or a file that takes its name only when it is whole."""
+def _opened(file: Path | None) -> Iterator[IO[bytes]]:
+    """Open standard output, or a file for its owner alone that takes its name only when it is whole.
+
+    What is no regular file, a pipe say, is written to as it is.
+    """
     if file is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    beside = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        with beside.open("xb") as out:
-            yield out
-        beside.replace(file)
+        if file.exists() and not file.is_file():
+            with file.open("wb") as out:
+                yield out
+            return
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}.", delete=False) as beside:
+            try:
+                yield beside
+                beside.flush()
+                Path(beside.name).replace(file)
+            except BaseException:
+                Path(beside.name).unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise FileNotWritten(f"{file} cannot be written: {error.strerror}.") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _describe(table: Table) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,18 +11,26 @@ from jobs.errors import Failure, UsageFailure
 from worker.command.arguments import parse_arguments
 from worker.command.output import Output
 from worker.settings import read_settings
+from worker.vault import harden_process
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments`, of this process where none are given."""
+    harden_process()  # a command, too, holds keys and passwords
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # PGHOSTADDR, say, would send a checked URL elsewhere
     given = list(sys.argv[1:] if arguments is None else arguments)
     output = Output(as_json="--json" in given)
+    logging.getLogger("psycopg").setLevel(
+        logging.CRITICAL
+    )  # it warns of a connection cut short by a full pipe
     try:
         asked = parse_arguments(given)
         settings = read_settings(os.environ)
         code: int = asked.command(asked, settings, output)
+        sys.stdout.flush()
     except Failure as failure:
         output.say(f"zaptik: {failure.message}")
         output.document({"error": failure.document()})
@@ -30,7 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.say("zaptik: interrupted; what was begun goes on without this command")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader had enough. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        _discard_output()
+        return DONE  # the reader had enough
+    except OSError as error:
+        _discard_output()
+        output.say(f"zaptik: what was asked for cannot be written: {error.strerror}")
+        return FAILED
     return code
+
+
+def _discard_output() -> None:
+    """Keep what is still buffered from failing again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from jobs.errors import CredentialsRejected, SchedulerAway, TenantPaused
+from jobs.errors import CredentialsRejected, SchedulerAway, TenantPaused, WorkerAway
 from worker.command.database import ask_as_app
 from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
 from worker.command.output import Output, align
@@ -18,6 +19,9 @@ from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
 _POLL_SECONDS = 0.25
+_RUN_COLUMNS = (
+    "requested_at", "state", "mode", "revision", "requests", "records", "added", "changed", "removed", "seconds",
+)  # fmt: skip
 _ENDED = frozenset({"published", "unchanged", "quarantined", "failed", "cancelled"})
 
 
@@ -30,12 +34,16 @@ def sync(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
         number = await runs.request_sync(connection, tenant.name, mode=mode)
         if not asked.wait:
             return number, None
-        return number, await _follow(connection, tenant, number, settings=settings, say=output.say)
+        return number, await _Follower(connection, tenant, settings, output.say).follow(number)
 
     number, run = ask_as_app(settings, request)
     if run is None:
         output.document({"tenant": asked.name, "request": number})
-        output.lines([f"run of {asked.name} requested, number {number}; `zaptik runs {asked.name}` shows it"])
+        output.lines(
+            [
+                f"request {number} is kept; once a scheduler takes it up, `zaptik runs {asked.name}` shows the run"
+            ]
+        )
         return 0
     output.document(run)
     output.lines(_show_run(run))
@@ -47,24 +55,14 @@ def list_runs(asked: argparse.Namespace, settings: Settings, output: Output) -> 
 
     async def read(connection: Connection) -> list[dict[str, Any]]:
         tenant = await tenants.find_tenant(connection, asked.name)
-        return await reading.read_runs(connection, tenant, limit=max(1, asked.limit))
+        return await reading.read_runs(connection, tenant, limit=asked.limit)
 
     found = [describe_run(row, tenant=asked.name) for row in ask_as_app(settings, read)]
     output.document({"runs": found})
-    columns = (
-        "requested_at",
-        "state",
-        "mode",
-        "revision",
-        "requests",
-        "records",
-        "added",
-        "changed",
-        "removed",
-        "seconds",
-    )
-    rows = [[*(run[name] for name in columns), _name_error(run)] for run in found]
-    output.lines(align([*columns, "error"], rows))
+    columns = (*_RUN_COLUMNS, "run_id")
+    rows = [[*(run[name] for name in _RUN_COLUMNS), run["run_id"]] for run in found]
+    output.lines(align(columns, rows))
+    output.lines(f"{run['run_id']}: {_tell_error(run['error'])}" for run in found if run["error"])
     return 0
 
 
@@ -79,7 +77,7 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
 
     fleet, counts, processes = ask_as_app(settings, read)
     described = [describe_tenant_status(row) for row in fleet]
-    queue = {state: counts.get(state, 0) for state in ("requested", "running")}
+    queue = {state: counts.get(state, 0) for state in ("asked", "requested", "running")}
     seen = [describe_process(row) for row in processes]
     by_kind = {kind: [row for row in seen if row["kind"] == kind] for kind in ("worker", "scheduler")}
     output.document(
@@ -94,7 +92,8 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
     output.lines(align(columns, ([row[name] for name in columns] for row in described)))
     output.lines(
         [
-            f"queue: {queue['requested']} requested, {queue['running']} running",
+            *(f"{row['tenant']}: {why}" for row in described if (why := _tell_trouble(row))),
+            f"queue: {queue['asked']} asked for, {queue['requested']} requested, {queue['running']} running",
             f"processes: {len(by_kind['worker'])} workers, {len(by_kind['scheduler'])} schedulers",
         ]
     )
@@ -122,43 +121,70 @@ async def _refuse_paused(connection: Connection, tenant: Tenant) -> NoReturn:
     )
 
 
-async def _follow(
-    connection: Connection, tenant: Tenant, number: int, *, settings: Settings, say: Callable[[str], None]
-) -> dict[str, Any]:
-    run_id = await _wait_for_run(connection, tenant, number, settings=settings)
-    told = ""
-    while True:
-        rows = await reading.read_runs(connection, tenant, limit=1, run_id=run_id)
-        run = describe_run(rows[0], tenant=tenant.name)
+class _Follower:
+    """Follows one request to the end of its run, and says why it does not come to one."""
+
+    def __init__(
+        self, connection: Connection, tenant: Tenant, settings: Settings, say: Callable[[str], None]
+    ) -> None:
+        self._connection = connection
+        self._tenant = tenant
+        self._patience_seconds = 10 + 3 * settings.scheduler_tick_seconds
+        self._say = say
+        self._told = ""
+
+    async def follow(self, number: int) -> dict[str, Any]:
+        """Wait for the run of a request and for its end; give it as a document."""
+        run_id = await self._wait_for_run(number)
+        clock = asyncio.get_running_loop().time
+        idle_since = clock()
+        while True:
+            rows = await reading.read_runs(self._connection, self._tenant, limit=1, run_id=run_id)
+            run = describe_run(rows[0], tenant=self._tenant.name)
+            self._tell(run)
+            if run["state"] in _ENDED:
+                return run
+            if run["state"] != "requested" or rows[0]["not_before"] > datetime.now(UTC):
+                idle_since = clock()
+            elif clock() - idle_since > self._patience_seconds:
+                await self._check_held()
+                await self._check_process("worker", f"run {run_id}", WorkerAway)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _wait_for_run(self, number: int) -> UUID:
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._patience_seconds
+        while (run_id := await runs.read_request(self._connection, self._tenant.tenant_id, number)) is None:
+            await self._check_held()
+            if clock() > until:
+                # A live run may hold the request back; without a scheduler nothing will ever take it up.
+                await self._check_process("scheduler", f"request {number}", SchedulerAway)
+                until = clock() + self._patience_seconds
+            await asyncio.sleep(_POLL_SECONDS)
+        return run_id
+
+    async def _check_held(self) -> None:
+        tenant = await tenants.find_tenant(self._connection, self._tenant.name)
+        if tenant.state == "paused":
+            await _refuse_paused(self._connection, tenant)
+
+    async def _check_process(
+        self, kind: str, waiting: str, failure: type[SchedulerAway | WorkerAway]
+    ) -> None:
+        processes = await reading.read_processes(self._connection)
+        if not any(row["kind"] == kind for row in processes):
+            raise failure(
+                f"No {kind} runs to take up {waiting} of {self._tenant.name}, which is kept: start `zaptik {kind}`, "
+                "or look at its log."
+            )
+
+    def _tell(self, run: dict[str, Any]) -> None:
         news = f"{run['state']}, {run['requests']} requests, {run['records']} records"
         if run["error"] and run["state"] == "requested":
             news += f"; to be tried again: {run['error']['message']}"
-        if news != told:
-            say(f"{tenant.name}: {news}")
-            told = news
-        if run["state"] in _ENDED:
-            return run
-        await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _wait_for_run(connection: Connection, tenant: Tenant, number: int, *, settings: Settings) -> UUID:
-    patience_seconds = 10 + 3 * settings.scheduler_tick_seconds
-    clock = asyncio.get_running_loop().time
-    until = clock() + patience_seconds
-    while (run_id := await runs.read_request(connection, tenant.tenant_id, number)) is None:
-        if (await tenants.find_tenant(connection, tenant.name)).state == "paused":
-            await _refuse_paused(connection, tenant)
-        if clock() > until:
-            # A live run may hold the request back; without a scheduler nothing will ever take it up.
-            processes = await reading.read_processes(connection)
-            if not any(row["kind"] == "scheduler" for row in processes):
-                raise SchedulerAway(
-                    f"Request {number} for {tenant.name} is kept, but no scheduler runs to take it up: start `zaptik "
-                    "scheduler`, or look at its log."
-                )
-            until = clock() + patience_seconds
-        await asyncio.sleep(_POLL_SECONDS)
-    return run_id
+        if news != self._told:
+            self._say(f"{self._tenant.name}: {news}")
+            self._told = news
 
 
 def _show_run(run: dict[str, Any]) -> list[str]:
@@ -166,9 +192,15 @@ def _show_run(run: dict[str, Any]) -> list[str]:
     lines = align(columns, ([table[name] for name in columns] for table in run["tables"]))
     changes = f"{run['added']} added, {run['changed']} changed, {run['removed']} removed"
     head = f"{run['tenant']}: {run['state']}, revision {run['revision']}, {changes}, {run['seconds']} s"
-    error = [f"{run['error']['code']}: {run['error']['message']}"] if run["error"] else []
+    error = [_tell_error(run["error"])] if run["error"] else []
     return [*lines, head, *error]
 
 
-def _name_error(run: dict[str, Any]) -> str | None:
-    return run["error"]["code"] if run["error"] else None
+def _tell_error(error: dict[str, Any]) -> str:
+    return f"{error['code']}: {error['message']}"
+
+
+def _tell_trouble(row: dict[str, Any]) -> str:
+    if row["state"] == "paused":
+        return f"paused: {row['reason']}"
+    return _tell_error(row["last_error"]) if row["last_error"] else ""

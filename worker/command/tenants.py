@@ -6,7 +6,7 @@ import argparse
 import getpass
 import sys
 
-from jobs.errors import SecretMissing
+from jobs.errors import SecretMissing, WrongArguments
 from jobs.events import CREDENTIAL_STORED, TENANT_PAUSED, TENANT_RESUMED, Event
 from jobs.names import check_tenant_name
 from worker.command.database import ask_as_administrator, ask_as_app
@@ -31,16 +31,15 @@ def add(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     )
     output.document(_describe(tenant))
     output.lines([f"{tenant.name} is there, schema {tenant.schema_name}, state {tenant.state}"])
-    if tenant.state == "awaiting_credentials":
-        output.say(f"zaptik: next, `zaptik credential set {name} --client-id ID --client-secret-stdin`")
+    _say_next(tenant, output)
     return 0
 
 
 def list_all(_asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """List every tenant."""
     fleet = ask_as_app(settings, reading.read_fleet)
-    names = ("tenant", "url", "state", "every_seconds", "schema")
-    rows = [{**row, "schema": row["schema_name"]} for row in fleet]
+    names = ("tenant", "url", "state", "every_seconds", "schema", "tenant_id")
+    rows = [{**row, "schema": row["schema_name"], "tenant_id": str(row["tenant_id"])} for row in fleet]
     output.document({"tenants": [{name: row[name] for name in names} for row in rows]})
     output.lines(align(names, ([row[name] for name in names] for row in rows)))
     return 0
@@ -58,8 +57,13 @@ def resume(asked: argparse.Namespace, settings: Settings, output: Output) -> int
 
 def set_credential(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """Seal a client id and secret under the tenant's data key, store them, and let the tenant run."""
-    keyring = read_keyring(settings)
+    if not asked.client_id.strip() or not asked.client_id.isprintable():
+        raise WrongArguments(
+            "--client-id is empty or no text: copy it from the OAuth client on the instance."
+        )
+    # The secret first: the keyring is not in memory while somebody types.
     credentials = ClientCredentials(asked.client_id, _read_secret(from_stdin=asked.client_secret_stdin))
+    keyring = read_keyring(settings)
     version, key_id = ask_as_app(
         settings, lambda connection: _store(connection, asked.name, credentials, keyring)
     )
@@ -71,12 +75,12 @@ def set_credential(asked: argparse.Namespace, settings: Settings, output: Output
 def _change(name: str, settings: Settings, output: Output, *, state: str) -> int:
     async def change(connection: Connection) -> Tenant:
         tenant = await tenants.find_tenant(connection, name)
-        if state == "active" and tenant.state == "awaiting_credentials":
-            return tenant
         kind = TENANT_RESUMED if state == "active" else TENANT_PAUSED
         reason = None if state == "active" else "by a person"
+        has_credentials = await tenants.read_credentials(connection, tenant.tenant_id) is not None
+        to = "awaiting_credentials" if state == "active" and not has_credentials else state
         async with in_tenant_rows(connection, tenant.tenant_id):
-            await tenants.change_state(connection, tenant.tenant_id, state, reason=reason)
+            await tenants.change_state(connection, tenant.tenant_id, to, reason=reason)
             event = Event(kind, {"reason": "person"}, tenant=str(tenant.tenant_id))
             await tenants.insert_events(connection, [event])
         return await tenants.find_tenant(connection, name)
@@ -84,6 +88,7 @@ def _change(name: str, settings: Settings, output: Output, *, state: str) -> int
     tenant = ask_as_app(settings, change)
     output.document(_describe(tenant))
     output.lines([f"{name} is {tenant.state}"])
+    _say_next(tenant, output)
     return 0
 
 
@@ -113,11 +118,21 @@ def _read_secret(*, from_stdin: bool) -> str:
         raise SecretMissing(
             "give the secret on standard input with --client-secret-stdin, or call from a terminal."
         )
-    secret = sys.stdin.read(_LONGEST_SECRET) if from_stdin else getpass.getpass("client secret: ")
+    secret = sys.stdin.read(_LONGEST_SECRET + 1) if from_stdin else getpass.getpass("client secret: ")
     secret = secret.rstrip("\r\n")
-    if not secret or "\n" in secret:
-        raise SecretMissing("the client secret is empty, or more than one line: give it alone.")
+    if not secret or not secret.isprintable() or len(secret) >= _LONGEST_SECRET:
+        raise SecretMissing(
+            f"the client secret is empty, more than one line, or longer than {_LONGEST_SECRET} characters: give it "
+            "alone."
+        )
     return secret
+
+
+def _say_next(tenant: Tenant, output: Output) -> None:
+    if tenant.state == "awaiting_credentials":
+        output.say(
+            f"zaptik: next, `zaptik credential set {tenant.name} --client-id ID --client-secret-stdin`"
+        )
 
 
 def _describe(tenant: Tenant) -> dict[str, object]:
@@ -127,4 +142,5 @@ def _describe(tenant: Tenant) -> dict[str, object]:
         "state": tenant.state,
         "every_seconds": tenant.every_seconds,
         "schema": tenant.schema_name,
+        "tenant_id": str(tenant.tenant_id),
     }

@@ -1,4 +1,4 @@
-"""What both processes are: hardened, logged, measured, on the list of processes, and stopped by a signal.
+"""What both processes are: logged, measured, on the list of processes, and stopped by a signal.
 
 A process starts in this order: logs, `/metrics`, then what it depends on. PostgreSQL or Redis being away is waited
 for; a database that is not migrated or not safe, or a missing key, ends it with a message.
@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -21,6 +22,7 @@ import worker
 from jobs.errors import DatabaseAway, Failure, QueueAway
 from jobs.events import (
     DEPENDENCY_AWAY,
+    DEPENDENCY_BACK,
     METRICS_LISTENING,
     PROCESS_STARTED,
     PROCESS_STOPPED,
@@ -34,13 +36,13 @@ from worker.postgres.safety import check_database
 from worker.queue import Doorbell
 from worker.settings import Settings
 from worker.telemetry import Health, Metrics, MetricsServer, configure_logs, log_event
-from worker.vault import harden_process
 
 Kind = Literal["worker", "scheduler"]
 T = TypeVar("T")
 
 REPORT_SECONDS = 15
 _PORTS: dict[Kind, int] = {"worker": 9191, "scheduler": 9190}
+_TELL_AGAIN_SECONDS = 60.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
 
 
@@ -56,6 +58,8 @@ class Process:
         self.doorbell = Doorbell(settings.require_redis_url(), ca_file=settings.redis_ca_file)
         self._database_url = settings.require_database_url()
         self._signal = ""
+        self._away: dict[str, float] = {}
+        self.drained = True
         self.self_description = reading.Process(
             uuid4(), kind, socket.gethostname(), os.getpid(), worker.__version__, threads
         )
@@ -88,15 +92,15 @@ class Process:
         return asyncio.run(asked())
 
     def report(self) -> None:
-        """Say on the list of processes that this one lives."""
+        """Say on the list of processes that this one lives; raises where PostgreSQL or Redis is away."""
         self.ask(
             lambda connection: reading.report_process(connection, self.self_description), purpose="report"
         )
+        self.doorbell.check()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Be a process: from the first signal handler to the last log line."""
-        harden_process()
         configure_logs(form=self.settings.log_format, level=self.settings.log_level)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
@@ -112,7 +116,7 @@ class Process:
                     process_id = self.self_description.process_id
                     self.ask(lambda asked: reading.forget_process(asked, process_id), purpose="report")
                 self.doorbell.close()
-                self.tell(PROCESS_STOPPED, process=self.kind)
+                self.tell(PROCESS_STOPPED, process=self.kind, drained=self.drained)
 
     def wait_for_dependencies(self, *checks: Callable[[Connection], Awaitable[None]]) -> bool:
         """Wait until PostgreSQL and Redis answer and are as they must be; False when asked to stop before.
@@ -125,7 +129,6 @@ class Process:
                 self.ask(check_database, purpose="check")
                 for check in checks:
                     self.ask(check, purpose="check")
-                self.doorbell.check()
                 self.report()
             except (DatabaseAway, QueueAway) as away:
                 self.tell_away(away)
@@ -139,15 +142,21 @@ class Process:
         return False
 
     def become_ready(self) -> None:
-        """Say that work may come, unless the process is stopping."""
+        """Say that work may come, unless the process is stopping, and what has come back."""
+        for dependency in self._away:
+            self.tell(DEPENDENCY_BACK, dependency=dependency)
+        self._away.clear()
         if not self.stopping.is_set():
             self.health.become_ready()
 
     def tell_away(self, away: Failure) -> None:
-        """Say that a dependency does not answer, and that no work may come until it does."""
+        """Say that a dependency does not answer, once a minute, and that no work may come until it does."""
         self.health.become_unready(away.message)
         dependency = "Redis" if isinstance(away, QueueAway) else "PostgreSQL"
-        self.tell(DEPENDENCY_AWAY, dependency=dependency, error=away.message)
+        now = time.monotonic()
+        if now - self._away.get(dependency, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
+            self._away[dependency] = now
+            self.tell(DEPENDENCY_AWAY, dependency=dependency, error=away.message)
 
     def tell_stopping(self) -> None:
         """Say that the process drains."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
@@ -53,22 +54,29 @@ def _schedule(process: Process) -> None:
 def _do_round(process: Process) -> None:
     began = time.monotonic()
     done = process.ask(lambda connection: _plan(connection, process.settings), purpose="round")
-    for tenant, run in done.requested:
-        process.emit(Event(RUN_REQUESTED, tenant=str(tenant), run=str(run)))
-    for tenant, run in done.rescued:
-        process.emit(Event(RUN_RESCUED, tenant=str(tenant), run=str(run)))
-    for tenant, run in done.gave_up:
-        ended = {"outcome": "failed", "code": "gave_up"}
-        process.emit(Event(RUN_ENDED, ended, tenant=str(tenant), run=str(run)))
+    for event in _describe_round(done):
+        process.emit(event)
+    process.doorbell.check()
     for run in done.to_ring:
         process.doorbell.ring(run)
     ticked = {
-        "requested": len(done.requested),
-        "rescued": len(done.rescued),
+        "requested": len(done.asked) + len(done.due),
+        "rescued": len(done.lost),
         "rung": len(done.to_ring),
         "seconds": round(time.monotonic() - began, 3),
     }
     process.tell(SCHEDULER_TICKED, **ticked)
+
+
+def _describe_round(done: Round) -> Iterator[Event]:
+    for reason, planned in (("request", done.asked), ("cadence", done.due)):
+        for run in planned:
+            yield Event(RUN_REQUESTED, {"reason": reason}, tenant=str(run.tenant_id), run=str(run.run_id))
+    for lost in done.lost:
+        kind, fields = RUN_RESCUED, {"worker": lost.worker}
+        if lost.gave_up:
+            kind, fields = RUN_ENDED, {"outcome": "failed", "code": "gave_up"}
+        yield Event(kind, fields, tenant=str(lost.tenant_id), run=str(lost.run_id))
 
 
 async def _plan(connection: Connection, settings: Settings) -> Round:
@@ -85,5 +93,6 @@ async def read_figures(connection: Connection) -> FleetFigures:
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
         staleness_ratios=[row["staleness_seconds"] / row["every_seconds"] for row in active],
-        oldest_due_seconds=max((max(0.0, row["due_seconds"]) for row in active), default=0.0),
+        oldest_due_seconds=max((row["waiting_seconds"] for row in active), default=0.0),
+        processes=Counter(row["kind"] for row in await reading.read_processes(connection)),
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from uuid import UUID
 
-from jobs.errors import DatabaseAway
+from jobs.errors import DatabaseAway, QueueAway
 from jobs.surface import read_surface
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.postgres import tenants
@@ -15,7 +14,7 @@ from worker.settings import Settings
 from worker.sync import Parts, run_slice
 from worker.vault import Keyring, check_keys_present, read_keyring
 
-_SLICE_GRACE_SECONDS = 300  # past its deadline a slice ends its requests and publishes
+_PUBLISH_SECONDS = 300
 
 
 def run_worker(settings: Settings) -> int:
@@ -42,8 +41,8 @@ def _answer(process: Process, parts: Parts) -> None:
     def work(run_id: UUID) -> None:
         if parts.draining.is_set():
             return  # it goes on waiting in its row, and is rung for again
-        part = f"thread {threading.get_ident()}"
-        process.health.beat(part, within_seconds=settings.slice_seconds + _SLICE_GRACE_SECONDS)
+        part = f"run {run_id}"
+        process.health.beat(part, within_seconds=parts.slice_bound_seconds + _PUBLISH_SECONDS)
         try:
             run_slice(parts, run_id)
         finally:
@@ -54,13 +53,13 @@ def _answer(process: Process, parts: Parts) -> None:
         _report(process)
     parts.draining.set()
     process.tell_stopping()
-    answering.stop(within_seconds=settings.drain_seconds)
+    process.drained = answering.stop(within_seconds=settings.drain_seconds)
 
 
 def _report(process: Process) -> None:
     try:
         process.report()
-    except DatabaseAway as away:
+    except (DatabaseAway, QueueAway) as away:
         process.tell_away(away)
     else:
         process.become_ready()

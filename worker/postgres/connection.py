@@ -16,11 +16,12 @@ from psycopg import errors, sql
 from psycopg.rows import DictRow, dict_row
 
 import schema
-from jobs.errors import DatabaseAway, DatabaseUnsafe, Failure, NotMigrated
+from jobs.errors import DatabaseAway, DatabaseBusy, Failure, NotMigrated, PrivilegeMissing
 
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 
 _CONNECT_TIMEOUT_SECONDS = 10
+_LIMIT_EXCEEDED = "54"  # a program limit, by what was written: the server is well
 
 
 @asynccontextmanager
@@ -59,17 +60,28 @@ def translated_errors() -> Iterator[None]:
             "ZAPTIK_ADMIN_DATABASE_URL set."
         ) from None
     except errors.InsufficientPrivilege as error:
-        raise DatabaseUnsafe(
+        raise PrivilegeMissing(
             f"PostgreSQL refused a statement for want of a privilege (SQLSTATE {error.sqlstate}): run `zaptik "
             "migrate`, and connect workers as zaptik_app."
         ) from None
+    except errors.LockNotAvailable:
+        raise DatabaseBusy(
+            "PostgreSQL did not give a lock in time: another `zaptik migrate` or `tenant add` runs, or a session "
+            "holds it; pg_locks and pg_stat_activity show which. Try again."
+        ) from None
     except (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout) as error:
+        if (error.sqlstate or "").startswith(_LIMIT_EXCEEDED):
+            raise _build_failure(error) from None
         raise DatabaseAway(_describe_away(error)) from None
     except psycopg.Error as error:
-        raise DatabaseFailure(
-            f"PostgreSQL refused a statement: {type(error).__name__}, SQLSTATE {error.sqlstate}, constraint "
-            f"{error.diag.constraint_name}, table {error.diag.table_name}."
-        ) from None
+        raise _build_failure(error) from None
+
+
+def _build_failure(error: psycopg.Error) -> DatabaseFailure:
+    return DatabaseFailure(
+        f"PostgreSQL refused a statement: {type(error).__name__}, SQLSTATE {error.sqlstate}, constraint "
+        f"{error.diag.constraint_name}, table {error.diag.table_name}."
+    )
 
 
 class DatabaseFailure(Failure):

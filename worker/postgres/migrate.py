@@ -18,6 +18,7 @@ from jobs.errors import DatabaseUnsafe, Failure
 from worker.postgres.connection import Connection, compose_text, fetch_rows, fetch_value
 
 _LOCK = 0x7A617074  # "zapt"
+_LOCK_SECONDS = 60
 _MONTHS_AHEAD = 24
 _BOUNDS = "SET LOCAL lock_timeout = '10s'", "SET LOCAL statement_timeout = '15min'"
 
@@ -38,6 +39,7 @@ async def migrate(connection: Connection, *, app_url: str | None, today: date) -
     `app_url` is the app's URL where it is known: a role created here gets the password it holds.
     """
     report = MigrationReport()
+    await _run(connection, f"SET lock_timeout = '{_LOCK_SECONDS}s'")  # any session can hold an advisory lock
     await _run(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
         await _assert_roles(connection, app_url=app_url)
@@ -56,6 +58,7 @@ async def provision_schema(connection: Connection, tenant_schema: str) -> int:
     One at a time: all tenants' grants change the same few rows of the catalogue, which does not wait but fails
     ("tuple concurrently updated").
     """
+    await _run(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
     await _run(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
     await _run(connection, schema.read_script("control", "provision"), within=tenant_schema)
     return await _migrate_area(connection, "tenant", tenant_schema)
@@ -115,6 +118,7 @@ async def _assert_roles(connection: Connection, *, app_url: str | None) -> None:
     is_new = not (await exists.fetchone() or {})["there"]
     async with connection.transaction():
         await _run(connection, schema.read_script("control", "roles"))
+        # Not again for one that is there: a stale URL would lock the running fleet out.
         if is_new and app_url and (password := conninfo_to_dict(app_url).get("password")):
             # The verifier is made here, so that the server's log never holds the password.
             verifier = connection.pgconn.encrypt_password(

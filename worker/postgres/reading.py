@@ -21,7 +21,7 @@ from worker.postgres.connection import (
 from worker.postgres.tenants import Tenant
 
 _BATCH_ROWS = 2_000
-_SEEN_SECONDS = 60
+_SEEN_SECONDS = 40  # two reports and a little: who has not reported since is gone, or stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ async def read_fleet(connection: Connection) -> list[dict[str, Any]]:
 
 
 async def count_runs(connection: Connection) -> dict[str, int]:
-    """Give how many runs are in each state."""
+    """Give how many runs are in each state, and as `asked` how many requests are no run yet."""
     return {row["state"]: row["runs"] for row in await fetch_rows(connection, "control", "count_runs")}
 
 
 async def read_processes(connection: Connection) -> list[dict[str, Any]]:
-    """Give the workers and schedulers that reported in the last minute."""
+    """Give the workers and schedulers that reported lately."""
     return await fetch_rows(connection, "control", "read_processes", within_seconds=_SEEN_SECONDS)
 
 

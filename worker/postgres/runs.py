@@ -37,18 +37,36 @@ class ClaimedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """What one round of the scheduler did: runs requested, rescued and given up, by tenant and run."""
+class PlannedRun:
+    """A run that was requested, and its tenant."""
 
-    requested: Sequence[tuple[UUID, UUID]]
-    rescued: Sequence[tuple[UUID, UUID]]
-    gave_up: Sequence[tuple[UUID, UUID]]
+    run_id: UUID
+    tenant_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LostRun:
+    """A run whose lease ran out, whose worker that was, and whether it is given up or offered again."""
+
+    run_id: UUID
+    tenant_id: UUID
+    gave_up: bool
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of the scheduler did; `lost` are runs whose worker fell silent."""
+
+    asked: Sequence[PlannedRun]
+    due: Sequence[PlannedRun]
+    lost: Sequence[LostRun]
     to_ring: Sequence[UUID]
 
 
 async def plan_round(connection: Connection, *, max_attempts: int, again_after_seconds: float) -> Round:
     """Rescue, request and choose what to ring for; each statement commits on its own."""
-    rescued = await fetch_rows(connection, "control", "rescue_runs", max_attempts=max_attempts)
+    lost = await fetch_rows(connection, "control", "rescue_runs", max_attempts=max_attempts)
     folded = await fetch_rows(connection, "control", "fold_requests", batch=RING_BATCH)
     due: list[dict[str, Any]] = []
     while batch := await fetch_rows(connection, "control", "claim_due_tenants", batch=CLAIM_BATCH):
@@ -57,9 +75,9 @@ async def plan_round(connection: Connection, *, max_attempts: int, again_after_s
         connection, "control", "runs_to_ring", batch=RING_BATCH, again_after_seconds=again_after_seconds
     )
     return Round(
-        requested=[(row["tenant_id"], row["run_id"]) for row in (*folded, *due)],
-        rescued=[(row["tenant_id"], row["run_id"]) for row in rescued if not row["gave_up"]],
-        gave_up=[(row["tenant_id"], row["run_id"]) for row in rescued if row["gave_up"]],
+        asked=[PlannedRun(**row) for row in folded],
+        due=[PlannedRun(**row) for row in due],
+        lost=[LostRun(**row) for row in lost],
         to_ring=[row["runs_to_ring"] for row in rung],
     )
 

@@ -35,6 +35,7 @@ class TableRead:
 
     table: str
     cursor: str
+    offset: int
     pages: int
     rows: int
     requests: int
@@ -115,6 +116,19 @@ async def stage_page(
             raise OutOfTurn(
                 f"Page {page.page} of {page.table} of run {run.run_id} is not the next one. Nothing was written."
             )
+
+
+async def keep_offset(
+    connection: Connection, run: ClaimedRun, *, table: str, offset: int, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Note how far past hidden rows a table's read has come, for the next slice to go on there."""
+    async with as_tenant(connection, run.schema_name):
+        await fetch_rows(
+            connection, "tenant", "keep_offset", within=run.schema_name,
+            run=run.run_id, table=table, offset=offset, requests=requests,
+        )  # fmt: skip
+        await record_events(connection, run, events, requests=requests, records=0)
 
 
 async def judge_table(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from jobs.errors import UnknownTenant, UsageFailure
 from jobs.events import TENANT_ADDED, Event
-from jobs.names import schema_name
+from jobs.names import is_tenant_name, schema_name
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
 from worker.postgres.migrate import provision_schema
 
@@ -46,7 +46,7 @@ class TenantExists(UsageFailure):
 async def add_tenant(connection: Connection, name: str, *, url: str, every_seconds: int) -> Tenant:
     """Provision a tenant in one transaction, as an administrator; the same again changes nothing.
 
-    Raises TenantExists when the name is taken with another URL.
+    Raises TenantExists when the name is taken with another URL or cadence.
     """
     tenant_schema = schema_name(name)
     async with connection.transaction():
@@ -64,17 +64,17 @@ async def add_tenant(connection: Connection, name: str, *, url: str, every_secon
         if added is None and (tenant.url, tenant.every_seconds) != (url, every_seconds):
             raise TenantExists(
                 f"There is a tenant {name} already, at {tenant.url} every {tenant.every_seconds} s: nothing was "
-                "changed. Choose another name, or offboard that one first."
+                "changed, and no command of this release changes them. Choose another name."
             )
     return tenant
 
 
 async def find_tenant(connection: Connection, name: str) -> Tenant:
     """Find a tenant by name, or raise UnknownTenant."""
-    row = await fetch_row(connection, "control", "find_tenant", tenant=name)
+    row = await fetch_row(connection, "control", "find_tenant", tenant=name) if is_tenant_name(name) else None
     if row is None:
         raise UnknownTenant(
-            f"There is no tenant {name}: `zaptik tenant list` names them, `zaptik tenant add` adds one."
+            f"There is no tenant {name!a}: `zaptik tenant list` names them, `zaptik tenant add` adds one."
         )
     return Tenant(**row)
 

@@ -40,6 +40,8 @@ async def _read_gzip(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
     parts, left = [], most_bytes
     unpacker = zlib.decompressobj(_GZIP_WINDOW_BITS)
     async for chunk in chunks:
+        if unpacker.eof:
+            raise BodyRefused("goes on after the end of its gzip")
         try:
             part = unpacker.decompress(chunk, left + 1)
         except zlib.error:
@@ -48,6 +50,8 @@ async def _read_gzip(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
         if left < 0:
             raise _too_long(most_bytes)
         parts.append(part)
+        if unpacker.unused_data:
+            raise BodyRefused("goes on after the end of its gzip")
     if not unpacker.eof and parts:
         raise BodyRefused("ends in the middle of its gzip")
     return b"".join(parts)

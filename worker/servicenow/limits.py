@@ -19,6 +19,6 @@ class Limits:
     request_timeout_seconds: float
     concurrency: int
     tries: int = 3
-    body_bytes: int = 64 * 1024 * 1024
+    body_bytes: int = 16 * 1024 * 1024
     backoff_seconds: float = 1.0
     longest_wait_seconds: float = 60.0

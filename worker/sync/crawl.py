@@ -25,6 +25,9 @@ from worker.servicenow import Client
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
 
+_MOST_ROWS = 5_000_000  # of one table in one run, whatever the instance counts
+_SPARE_PAGES = 10  # a table may grow while it is read
+
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
@@ -57,7 +60,7 @@ class _Reader:
         self._trail = crawl.trail.branch()
         self._is_begun = read is not None
         self._counted = read.counted if read else None
-        self._position = Position(cursor=read.cursor if read else "", ended=bool(read and read.verdict))
+        self._position = Position(read.cursor, read.offset, ended=bool(read.verdict)) if read else Position()
         self._pages = read.pages if read else 0
         self._rows = read.rows if read else 0
 
@@ -74,7 +77,7 @@ class _Reader:
         except ResponseInvalid as failure:
             verdict = Verdict("failed", reason=failure.message)
         if verdict is None:
-            await self._put(staging.record_alone)
+            await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
             return
         told = {"table": self.table.name, "verdict": verdict.name, "rows": self._rows}
         self._trail.emit(Event(TABLE_JUDGED, told))
@@ -96,6 +99,7 @@ class _Reader:
         client = self._crawl.client
         fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
         page = fetched.page
+        self._check_bounds(len(page.rows), limit_rows=client.limits.page_rows)
         self._position = next_position(
             self._position, page, limit_rows=client.limits.page_rows, total=fetched.total
         )
@@ -104,6 +108,18 @@ class _Reader:
         self._pages += 1
         self._rows += len(page.rows)
         await self._stage(build_part(self.table, page.rows), rows=len(page.rows))
+
+    def _check_bounds(self, rows: int, *, limit_rows: int) -> None:
+        """Raise ResponseInvalid where an instance gives, or promises, rows without end."""
+        bound = _MOST_ROWS
+        if self._counted is not None:
+            bound = min(bound, 2 * self._counted + _SPARE_PAGES * limit_rows)
+        if rows > limit_rows or self._rows + rows + self._position.offset > bound:
+            raise ResponseInvalid(
+                f"The instance gives more rows of {self.table.name} than were asked for, or than it counted "
+                f"({self._counted}): reading stopped after {self._rows}. Ask the instance's administrator what answers "
+                "for it."
+            )
 
     async def _stage(self, part: GraphPart, *, rows: int) -> None:
         taken = self._trail.take()

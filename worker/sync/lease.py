@@ -58,9 +58,7 @@ async def _keep(url: str, run: ClaimedRun, *, lease_seconds: float) -> None:
             ):
                 while True:
                     await asyncio.sleep(lease_seconds / _RENEWALS)
-                    until = (
-                        clock() + lease_seconds
-                    )  # of the server's clock, which starts later: never too long
+                    until = clock() + lease_seconds  # the server's begins later, so ours is never too long
                     if not await runs.renew_lease(connection, run, lease_seconds=lease_seconds):
                         raise lease_lost(run.run_id)
                     bound.reschedule(until)

@@ -12,6 +12,8 @@ from worker.servicenow import TokenStore
 from worker.settings import Settings
 from worker.vault import Keyring
 
+_TRIES = 4  # of a page: three, and a token
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -25,3 +27,8 @@ class Parts:
     emit: Emit
     tokens: TokenStore = field(default_factory=TokenStore)
     draining: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def slice_bound_seconds(self) -> float:
+        """The most a slice may read: its time, and then the tries of one request that was under way."""
+        return self.settings.slice_seconds + _TRIES * self.settings.request_timeout_seconds

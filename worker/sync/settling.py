@@ -27,6 +27,7 @@ from worker.sync.trail import Trail
 
 _PAUSING = (CredentialsMissing, CredentialsRejected)
 _ROOT = Path(__file__).parents[2]
+_OURS = ("jobs", "schema", "worker")  # beside them, once installed, stand all libraries
 _FRAMES = 12
 
 
@@ -117,7 +118,7 @@ def _foresee(parts: Parts, raised: Exception) -> Failure:
     frames = [
         f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(raised.__traceback__)
-        if Path(frame.filename).is_relative_to(_ROOT)
+        if any(Path(frame.filename).is_relative_to(_ROOT / ours) for ours in _OURS)
     ]
     name = type(raised).__name__
     parts.emit(Event(FAILURE_UNFORESEEN, {"where": "slice", "error": name, "frames": frames[-_FRAMES:]}))

@@ -1,8 +1,8 @@
 """One slice of a run, as a list of steps: claim, open, crawl, then publish or yield.
 
-A slice is one thread, one event loop and one short database connection, bounded in time, so that no tenant keeps
-others waiting. All it has read is staged page by page: the next slice, on any worker, goes on from there. What
-follows a failure is in `settling`.
+A slice is one thread, one event loop and one short database connection (beside the lease's), bounded in time, so
+that no tenant keeps others waiting. All it has read is staged page by page: the next slice, on any worker, goes on
+from there. What follows a failure is in `settling`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,18 @@ class _Slice:
         self._deadline = time.monotonic() + self._parts.settings.slice_seconds
         async with self._open_client(credentials, version) as client:
             crawl = Crawl(self._run, client, Writer(self._connection), self._trail, self.must_pause)
-            await crawl_tables(crawl, self._parts.surface.tables.values(), progress)
+            try:
+                async with asyncio.timeout(self._parts.slice_bound_seconds):
+                    await crawl_tables(crawl, self._parts.surface.tables.values(), progress)
+            except TimeoutError:
+                await (
+                    self._record_unwritten()
+                )  # a slow instance: what is staged stays, the next slice goes on
+
+    async def _record_unwritten(self) -> None:
+        taken = self._trail.take_unwritten()
+        await staging.record_alone(self._connection, self._run, requests=taken.requests, events=taken.events)
+        taken.mark_written()
 
     async def _open_credentials(self) -> tuple[ClientCredentials, int]:
         run = self._run
@@ -102,9 +113,7 @@ class _Slice:
         credentials = open_credentials(self._parts.keyring, sealed, tenant=str(run.tenant_id))
         opened = {"version": stored.version, "key_id": stored.key_id}
         self._trail.emit(Event(CREDENTIAL_OPENED, opened))
-        taken = self._trail.take()
-        await staging.record_alone(self._connection, run, requests=taken.requests, events=taken.events)
-        taken.mark_written()
+        await self._record_unwritten()
         return credentials, stored.version
 
     def _open_client(

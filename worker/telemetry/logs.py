@@ -16,6 +16,7 @@ import structlog
 
 from jobs.events import LIBRARY_LOGGED, Event
 
+_AGAIN_SECONDS: Final = 60
 _LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -57,7 +58,17 @@ def log_event(event: Event) -> None:
 
 
 class _LibraryHandler(logging.Handler):
+    """Passes a library's warning on, and the same again once a minute at most: some say it every second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[tuple[str, object], float] = {}
+
     def emit(self, record: logging.LogRecord) -> None:
+        said = (record.name, record.msg if isinstance(record.msg, str) else type(record.msg))
+        if record.created - self._told.get(said, 0) < _AGAIN_SECONDS:
+            return
+        self._told[said] = record.created
         raised = record.exc_info[0] if record.exc_info else None
         fields = {
             "logger": record.name,

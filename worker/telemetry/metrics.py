@@ -32,13 +32,14 @@ class FleetFigures:
     """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
 
     `staleness_ratios` is each active tenant's age of its graph over its cadence; `oldest_due_seconds` how long
-    the longest waiting tenant is overdue.
+    the longest waiting tenant has waited, for its turn to be taken up or for a worker.
     """
 
     runs: Mapping[str, int]
     tenants: Mapping[str, int]
     staleness_ratios: Sequence[float]
     oldest_due_seconds: float
+    processes: Mapping[str, int]
 
 
 class Metrics:
@@ -158,35 +159,48 @@ class Metrics:
             "When the scheduler last ended a round.",
             registry=self.registry,
         )
-        runs = Gauge("zaptik_runs", "Runs by state, of the whole fleet.", ("state",), registry=self.registry)
-        tenants = Gauge("zaptik_tenants", "Tenants by state.", ("state",), registry=self.registry)
-        due = Gauge(
-            "zaptik_oldest_due_seconds",
-            "How long the tenant that waits longest is overdue.",
+        given_up = Counter(
+            "zaptik_runs_given_up",
+            "Runs claimed too often whose last worker fell silent.",
             registry=self.registry,
         )
-
-        given_up = Counter(
-            "zaptik_runs_given_up", "Runs whose worker died too often.", registry=self.registry
-        )
+        show = self._add_fleet_gauges()
 
         def ticked(_: Event) -> None:
             tick.set_to_current_time()
-            if self._fleet is None:
-                return
-            for gauge, states, counts in (
-                (runs, _RUN_STATES, self._fleet.runs),
-                (tenants, _TENANT_STATES, self._fleet.tenants),
-            ):
-                for (
-                    state
-                ) in states:  # also those nobody is in: a series that comes and goes cannot be alerted on
-                    gauge.labels(state).set(counts.get(state, 0))
-            due.set(self._fleet.oldest_due_seconds)
+            if self._fleet is not None:
+                show(self._fleet)
 
         self._on(events.SCHEDULER_TICKED, ticked)
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
+
+    def _add_fleet_gauges(self) -> Callable[[FleetFigures], None]:
+        runs = Gauge("zaptik_runs", "Runs by state, of the whole fleet.", ("state",), registry=self.registry)
+        tenants = Gauge("zaptik_tenants", "Tenants by state.", ("state",), registry=self.registry)
+        processes = Gauge(
+            "zaptik_processes",
+            "Workers and schedulers that reported lately.",
+            ("kind",),
+            registry=self.registry,
+        )
+        due = Gauge(
+            "zaptik_oldest_due_seconds",
+            "How long the tenant that waits longest has waited for its turn, or for a worker.",
+            registry=self.registry,
+        )
+
+        def show(figures: FleetFigures) -> None:
+            # Also what nobody is in: a series that comes and goes cannot be alerted on.
+            for state in _RUN_STATES:
+                runs.labels(state).set(figures.runs.get(state, 0))
+            for state in _TENANT_STATES:
+                tenants.labels(state).set(figures.tenants.get(state, 0))
+            for kind in ("worker", "scheduler"):
+                processes.labels(kind).set(figures.processes.get(kind, 0))
+            due.set(figures.oldest_due_seconds)
+
+        return show
 
     def _on(self, kind: events.EventKind, handler: Callable[[Event], None]) -> None:
         self._handlers[kind.name] = handler

@@ -196,7 +196,10 @@ CREATE POLICY own_tenant ON control.credential TO zaptik_app
     USING (tenant_id = nullif(current_setting('zaptik.tenant', true), '')::uuid);
 GRANT SELECT, INSERT (tenant_id, version, envelope), DELETE ON control.credential TO zaptik_app;
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app
-    USING (tenant_ref IS NOT DISTINCT FROM nullif(current_setting('zaptik.tenant', true), '')::uuid);
+    USING (tenant_ref = nullif(current_setting('zaptik.tenant', true), '')::uuid)
+    -- an event may name a run of the same tenant alone; row security shows no other
+    WITH CHECK (tenant_ref = nullif(current_setting('zaptik.tenant', true), '')::uuid
+                AND (run_id IS NULL OR EXISTS (SELECT FROM control.run r WHERE r.run_id = audit_events.run_id)));
 GRANT SELECT, INSERT (action, tenant_ref, run_id, detail) ON control.audit_events TO zaptik_app;
 
 -- What the functions below may do, across tenants.

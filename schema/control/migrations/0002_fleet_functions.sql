@@ -90,9 +90,10 @@ END
 $$;
 
 CREATE FUNCTION control.rescue_runs(max_attempts integer)
-RETURNS TABLE (run_id uuid, tenant_id uuid, gave_up boolean) LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
+RETURNS TABLE (run_id uuid, tenant_id uuid, gave_up boolean, worker text)
+LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
     WITH lost AS (
-        SELECT r.run_id, r.attempt >= max_attempts AS gave_up FROM control.run r
+        SELECT r.run_id, r.attempt >= max_attempts AS gave_up, r.worker FROM control.run r
         WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
         FOR UPDATE SKIP LOCKED
     ), moved AS (
@@ -103,17 +104,18 @@ RETURNS TABLE (run_id uuid, tenant_id uuid, gave_up boolean) LANGUAGE sql SECURI
             ended_at = CASE WHEN lost.gave_up THEN clock_timestamp() END,
             error = CASE WHEN lost.gave_up THEN jsonb_build_object(
                 'code', 'gave_up', 'retry', 'never', 'audience', 'operator', 'message',
-                format('The run was begun %s times and its worker died each time; read the workers'' logs.',
-                       r.attempt)) END
+                format('The run was claimed %s times without an end, and its last worker, %s, fell silent; read '
+                       'that worker''s log.', r.attempt, lost.worker)) END
         FROM lost WHERE r.run_id = lost.run_id
-        RETURNING r.run_id, r.tenant_id, lost.gave_up
+        RETURNING r.run_id, r.tenant_id, lost.gave_up, lost.worker
     ), told AS (
         INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
         SELECT CASE WHEN m.gave_up THEN 'run.ended' ELSE 'run.rescued' END, m.tenant_id, m.run_id,
-               CASE WHEN m.gave_up THEN '{"outcome": "failed", "code": "gave_up"}'::jsonb ELSE '{}' END
+               CASE WHEN m.gave_up THEN '{"outcome": "failed", "code": "gave_up"}'::jsonb
+                    ELSE jsonb_build_object('worker', m.worker) END
         FROM moved m
     )
-    SELECT m.run_id, m.tenant_id, m.gave_up FROM moved m
+    SELECT m.run_id, m.tenant_id, m.gave_up, m.worker FROM moved m
 $$;
 
 CREATE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision)
@@ -136,7 +138,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
         UPDATE control.run r
         SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
             mode = CASE WHEN t.revision IS NULL THEN 'full' ELSE r.mode END,  -- there is nothing to compare with
-            lease_until = clock_timestamp() + lease_seconds * interval '1 second',
+            lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second',
             started_at = coalesce(r.started_at, clock_timestamp())
         FROM control.tenant t
         WHERE r.run_id = run AND r.state = 'requested' AND r.not_before <= clock_timestamp()
@@ -154,7 +156,8 @@ $$;
 CREATE FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision)
 RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
     WITH renewed AS (
-        UPDATE control.run r SET lease_until = clock_timestamp() + lease_seconds * interval '1 second'
+        UPDATE control.run r
+        SET lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second'
         WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running' RETURNING 1
     )
     SELECT EXISTS (SELECT 1 FROM renewed)
@@ -168,6 +171,12 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     tenant uuid;
 BEGIN
+    IF more_requests < 0 OR more_records < 0 OR EXISTS (
+        SELECT FROM jsonb_to_recordset(events) AS e (action text)
+        WHERE e.action IS NULL OR e.action NOT IN ('request.answered', 'request.failed', 'token.fetched',
+                                                   'token.refused', 'credential.opened')) THEN
+        RAISE EXCEPTION 'these are no events of a run''s work' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     UPDATE control.run r SET requests = r.requests + more_requests, records = r.records + more_records
     FROM control.tenant t
     WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
@@ -187,6 +196,10 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     ended record;
 BEGIN
+    IF outcome NOT IN ('published', 'unchanged') OR NOT isfinite(graph_as_of) OR EXISTS (
+        SELECT FROM jsonb_each_text(counts) AS c (name, count) WHERE c.count::bigint < 0) THEN
+        RAISE EXCEPTION 'this is no end of a run' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     UPDATE control.run r
     SET state = outcome, lease_until = NULL, ended_at = clock_timestamp(), error = NULL, revision = at_revision,
         nodes = (counts ->> 'nodes')::bigint, edges = (counts ->> 'edges')::bigint,
@@ -216,6 +229,9 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     released record;
 BEGIN
+    IF ending NOT IN ('yielded', 'retried', 'failed') OR NOT wait_seconds BETWEEN 0 AND 31 * 86400 THEN
+        RAISE EXCEPTION 'a slice does not end like this' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     UPDATE control.run r
     SET state = CASE WHEN ending = 'failed' THEN 'failed' ELSE 'requested' END,
         attempt = CASE WHEN ending = 'yielded' THEN 0 ELSE r.attempt END,
@@ -243,13 +259,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
 $$;
 
 CREATE FUNCTION control.read_fleet()
-RETURNS TABLE (tenant text, url text, schema_name text, every_seconds integer, state text, revision bigint,
-               published_at timestamptz, as_of timestamptz, staleness_seconds double precision,
-               due_seconds double precision, last_error jsonb)
+RETURNS TABLE (tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text,
+               state_reason text, revision bigint, published_at timestamptz, as_of timestamptz,
+               staleness_seconds double precision, waiting_seconds double precision, last_error jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
-    SELECT t.name, t.url, t.schema_name, t.every_seconds, t.state, t.revision, t.published_at, t.as_of,
+    -- What waits: a turn that no scheduler has taken up, or a run that no worker has.
+    SELECT t.tenant_id, t.name, t.url, t.schema_name, t.every_seconds, t.state, t.state_reason, t.revision,
+           t.published_at, t.as_of,
            extract(epoch FROM clock_timestamp() - coalesce(t.as_of, t.created_at))::double precision,
-           extract(epoch FROM clock_timestamp() - t.next_due_at)::double precision,
+           CASE WHEN t.state = 'active' THEN greatest(0, extract(epoch FROM clock_timestamp() - least(t.next_due_at,
+               (SELECT r.not_before FROM control.run r
+                WHERE r.tenant_id = t.tenant_id AND r.state = 'requested'))))::double precision ELSE 0 END,
            (SELECT r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
             ORDER BY r.requested_at DESC LIMIT 1)
     FROM control.tenant t ORDER BY t.name
@@ -258,6 +278,8 @@ $$;
 CREATE FUNCTION control.count_runs() RETURNS TABLE (state text, runs bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     SELECT r.state, count(*) FROM control.run r GROUP BY r.state
+    UNION ALL
+    SELECT 'asked', count(*) FROM control.sync_request q WHERE q.run_id IS NULL
 $$;
 
 CREATE FUNCTION control.keys_in_use() RETURNS SETOF text

@@ -96,11 +96,12 @@ CREATE TABLE {tenant}.feed (
 );
 
 -- How far a run has read a table, and at its end how far to trust what was read. `counted`: the Aggregate API's
--- count before the read; `cursor`: the last sys_id whose page is staged.
+-- count before the read; `cursor`: the last sys_id whose page is staged; `offset`: rows after it known to be hidden.
 CREATE TABLE {tenant}.table_read (
     run_id uuid NOT NULL,
     table_name text NOT NULL,
     cursor text NOT NULL DEFAULT '',
+    "offset" bigint NOT NULL DEFAULT 0,
     pages integer NOT NULL DEFAULT 0,
     rows bigint NOT NULL DEFAULT 0,
     requests bigint NOT NULL DEFAULT 0,
