@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from ops.local.processes import build_minimal_environment
+from ops.local.stack import ZAPTIK
 from tests.e2e.conftest import NOBODY, Called, Deployed, call_zaptik
 
 
@@ -181,3 +186,52 @@ def test_settings_that_are_not_set_are_named() -> None:
     check_told(called, exit_code=2, code="invalid_setting", words=("ZAPTIK_DATABASE_URL",))
     called = call_zaptik("migrate", "--json", environment={})
     check_told(called, exit_code=2, code="invalid_setting", words=("ZAPTIK_ADMIN_DATABASE_URL",))
+
+
+def test_an_export_is_its_owners_alone_and_spares_what_is_no_file(deployed: Deployed, tmp_path: Path) -> None:
+    deployed.sync("acme", "--full")
+    file, pipe, copy = tmp_path / "acme.jsonl", tmp_path / "pipe", tmp_path / "copy"
+    assert deployed.call("graph", "export", "acme", "-o", str(file)).exit_code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    os.mkfifo(pipe)
+    with copy.open("wb") as out, subprocess.Popen(["/bin/cat", pipe], stdout=out):  # noqa: S603
+        assert deployed.call("graph", "export", "acme", "-o", str(pipe)).exit_code == 0
+    assert copy.read_bytes() == file.read_bytes()
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["acme.jsonl", "copy", "pipe"]
+
+
+def test_output_that_cannot_be_written_is_told(deployed: Deployed) -> None:
+    environment = build_minimal_environment(**deployed.stack.admin_settings())
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(  # noqa: S603  our own command
+            [ZAPTIK, "surface"], stdout=full, stderr=subprocess.PIPE, env=environment, check=False, text=True
+        )
+    assert ended.returncode == 1
+    assert "cannot be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_login_that_may_not_administer_is_told_which(deployed: Deployed) -> None:
+    app = deployed.stack.settings()["ZAPTIK_DATABASE_URL"]
+    called = deployed.call("migrate", "--json", ZAPTIK_ADMIN_DATABASE_URL=app)
+    check_told(
+        called, exit_code=1, code="privilege_missing", words=("ZAPTIK_ADMIN_DATABASE_URL", "superuser")
+    )
+
+
+def test_a_paused_tenant_without_credentials_goes_back_to_waiting_for_them(deployed: Deployed) -> None:
+    url = deployed.stack.instances["acme"].url
+    with fresh_tenant(deployed, "keyless", url):
+        assert deployed.call("tenant", "pause", "keyless", "--json").document["state"] == "paused"
+        resumed = deployed.call("tenant", "resume", "keyless", "--json")
+        assert resumed.document["state"] == "awaiting_credentials"
+        assert "credential set keyless" in resumed.stderr
+
+
+@pytest.mark.parametrize("client_id", ["", "  "])
+def test_an_empty_client_id_does_not_replace_what_is_stored(deployed: Deployed, client_id: str) -> None:
+    called = deployed.call(
+        *("credential", "set", "acme", "--client-id", client_id, "--client-secret-stdin", "--json"), given="x"
+    )
+    check_told(called, exit_code=2, code="wrong_arguments", words=("--client-id",))

@@ -65,3 +65,9 @@ def test_an_empty_body_is_empty_however_it_says_it_is_packed() -> None:
 def test_a_packing_that_was_not_asked_for_is_refused(encoding: str) -> None:
     with pytest.raises(BodyRefused, match="not asked for"):
         read(b"x", encoding=encoding)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 33, 64_000])
+def test_what_comes_after_the_end_of_the_gzip_is_refused_at_once(chunk_bytes: int) -> None:
+    with pytest.raises(BodyRefused, match="goes on after the end"):
+        read(gzip.compress(b'{"result":[]}') + b"x" * 100_000, chunk_bytes=chunk_bytes)

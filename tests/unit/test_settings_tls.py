@@ -155,3 +155,21 @@ def test_what_is_accepted_in_clear_the_redis_client_reads_as_local_too(tail: str
     with contextlib.suppress(InvalidSetting, ValueError):
         read_settings({"ZAPTIK_REDIS_URL": url})
         assert is_local(parse_url(url)["host"])  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["requiressl=0", "service=other", "sslkeylogfile=/tmp/keys", "options=-crole", "passfile=/x", "PORT=1"],
+)
+def test_an_option_that_could_loosen_the_connection_is_refused_by_name(option: str) -> None:
+    url = f"postgresql://u:SECRET@db.example/zaptik?sslmode=verify-full&{option}"
+    with pytest.raises(InvalidSetting, match=option.partition("=")[0]) as raised:
+        read_settings({"ZAPTIK_DATABASE_URL": url})
+    assert "SECRET" not in raised.value.message
+
+
+@pytest.mark.parametrize("port", ["SECRETPW", "0", "65536", "", "-1"])
+def test_a_port_that_is_none_is_refused_and_not_repeated(port: str) -> None:
+    with pytest.raises(InvalidSetting, match="port") as raised:
+        read_settings({"ZAPTIK_REDIS_URL": f"redis://127.0.0.1:{port}/0"})
+    assert "SECRETPW" not in raised.value.message
