@@ -97,7 +97,7 @@ class _Reader:
         fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
         page = fetched.page
         self._position = next_position(
-            self._position, page, limit_rows=client.limits.page_rows, total=fetched.total
+            self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
         )
         if not page.rows:
             return
