@@ -99,12 +99,12 @@ class ScriptedInstance:
         return [one for one in self.heard if one.path == "/oauth_token.do"]
 
     async def __aenter__(self) -> Self:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificates.cert_file, self.certificates.key_file)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(self.certificates.cert_file, self.certificates.key_file)
         self._writers: set[asyncio.StreamWriter] = set()
         self._handlers: set[asyncio.Task[None] | None] = set()
         self._at_once = 0
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 

@@ -57,7 +57,7 @@ def parse_token(answer: Answer, asked: Asked) -> Token:
 def _parse_grant(body: bytes) -> _Grant:
     try:
         return _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last for a deep nest of brackets
         return _Grant()
 
 
