@@ -21,7 +21,7 @@ from jobs.errors import HostNotAllowed, InstanceUnreachable
 from jobs.events import Event
 from jobs.page import Position
 from ops.local.certificates import Certificates, write_certificates
-from tests.contract.scripted_instance import GROUPS, ScriptedInstance, open_reader, page
+from tests.contract.scripted_instance import GROUPS, ScriptedInstance, open_reader, page, reply
 from worker.servicenow import Client
 
 NAME = "acme.example.com"
@@ -142,13 +142,20 @@ def test_where_the_first_address_does_not_answer_the_next_does_and_is_kept_to(
 ) -> None:
     async def main() -> None:
         resolver = Resolver(["127.0.0.9", "127.0.0.1"])
+        closing = reply(200, '{"result":[]}', headers=[("Connection", "close")])
+        knocked: list[asyncio.StreamWriter] = []
         async with (
-            ScriptedInstance(certificates, [page(ID)]) as instance,
+            ScriptedInstance(certificates, [closing, page(ID)]) as instance,
             open_reader(
                 named(instance), certificates, resolve=resolver.resolve, private_ranges=LOOPBACK, tries=1
             ) as client,
         ):
-            assert [await fetch(client, told) for _ in range(2)] == [1, 1]
+            assert await fetch(client, told) == 0
+            port = int(instance.url.rpartition(":")[2])
+            late = await asyncio.start_server(lambda _, writer: knocked.append(writer), "127.0.0.9", port)
+            async with late:
+                assert await fetch(client, told) == 1, "by a new connection"
+            assert knocked == []
             assert len(resolver.asked) == 1
 
     asyncio.run(main())
