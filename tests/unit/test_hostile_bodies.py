@@ -230,3 +230,9 @@ def test_a_cancelled_transaction_is_told_from_other_errors_even_where_its_json_i
         parse_page(TABLE, body, cursor="")
     assert type(caught.value) is kind
     assert isinstance(caught.value, ResponseInvalid)
+
+
+@pytest.mark.parametrize("lifetime", ["9" * 400, '"86401"', "86400"])
+def test_a_lifetime_of_any_length_is_a_day_at_most(lifetime: str) -> None:
+    body = f'{{"access_token":"t","token_type":"Bearer","expires_in":{lifetime}}}'.encode()
+    assert parse_token(Answer(200, "application/json", body), ASKED).expires_in_seconds == 86_400
