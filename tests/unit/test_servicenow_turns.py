@@ -135,7 +135,7 @@ def test_answers_bring_it_back_step_by_step_and_never_past_the_ceiling() -> None
     async def main(case: Case) -> None:
         for _ in range(3):
             await case.ask(InstanceThrottled("x"), status=429)
-        for _ in range(20):
+        for _ in range(4 * (1 + 2 + 3) + 20):
             await case.ask()
 
     told = play(main).limits_told()

@@ -1,9 +1,10 @@
 """Who may ask when: how many requests run at once, and the pauses that the instance asked for.
 
-The limit goes up by about one for each round of answers and is halved when the instance shows that it is full
+The limit goes up by about one for four rounds of answers and is halved when the instance shows that it is full
 (additive increase, multiplicative decrease, as TCP does it; RFC 5681): by a 429 or 202, a 502, 503 or 504, a
 cancelled transaction, or no answer in time. Requests that were under way when it was halved halve it no further.
-It begins at the ceiling: an instance's own semaphore for the API lets four through (KB0635398).
+It begins at the ceiling: an instance's own semaphore for the API lets four through (KB0635398). It goes up more
+slowly than TCP's, since what is one too many costs a request, and one of the tries of whoever made it.
 
 A pause (Retry-After, or an hourly budget that is used up) holds for every task of the client, and nothing is
 asked before its end. One that is longer than a fetch may wait is raised, for the run to come back later.
@@ -24,6 +25,7 @@ from jobs.errors import Failure, InstanceSlow, InstanceThrottled, TransactionCan
 from jobs.events import CONCURRENCY_CHANGED, THROTTLE_WAITED, Emit, Event
 from worker.servicenow.limits import Limits
 
+_ROUNDS_FOR_ONE_MORE: Final = 4
 _TOO_SLOW: Final = (InstanceSlow, TransactionCancelled)
 _FULL: Final = frozenset(
     {
@@ -98,7 +100,7 @@ class Turns:
                 self._shrink(emit, began=began, reason=failure.code)
             raise
         else:
-            self._change(emit, self._allowed + 1 / self._allowed, reason="answered")
+            self._change(emit, self._allowed + 1 / (_ROUNDS_FOR_ONE_MORE * self.limit), reason="answered")
         finally:
             self._inside -= 1
             self._wake()
