@@ -10,8 +10,8 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway
     │   ├── SchedulerAway  WorkerAway  PrivilegeMissing  DatabaseBusy
     ├── InstanceFailure        the customer's ServiceNow instance did not answer as it should
-    │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceThrottled  InstanceAsleep
-    │   ├── TableDenied  TableAbsent  ResponseInvalid  OrderIgnored
+    │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceSlow  InstanceThrottled
+    │   ├── InstanceAsleep  TableDenied  TableAbsent  ResponseInvalid  OrderIgnored  TransactionCancelled
     └── RunFailure             the run itself
         ├── LeaseLost  RunGaveUp  OutsideSurface
 
@@ -232,6 +232,12 @@ class InstanceUnreachable(InstanceFailure):
     code = "instance_unreachable"
 
 
+class InstanceSlow(InstanceUnreachable):
+    """No whole answer within the time a request may take."""
+
+    code = "instance_slow"
+
+
 class InstanceThrottled(InstanceFailure):
     """The instance asked for fewer requests; `after_seconds` says for how long, where it did."""
 
@@ -269,6 +275,13 @@ class OrderIgnored(ResponseInvalid):
     """Rows outside the predicate or out of order: the instance dropped a part of the query."""
 
     code = "order_ignored"
+    audience = "tenant"
+
+
+class TransactionCancelled(ResponseInvalid):
+    """The instance broke a request off: it took longer than a quota rule allows, or waited too long for its turn."""
+
+    code = "transaction_cancelled"
     audience = "tenant"
 
 

@@ -148,6 +148,12 @@ REQUEST_FAILED = _kind(
     audited=True,
 )
 THROTTLE_WAITED = _kind("throttle.waited", "Waited because the instance asked for it.", "seconds")
+CONCURRENCY_CHANGED = _kind(
+    "concurrency.changed",
+    "An instance is asked more or fewer requests at once than before.",
+    "limit",
+    "reason",
+)
 TOKEN_FETCHED = _kind(
     "token.fetched", "An access token was given.", "status", "expires_in_seconds", "seconds", audited=True
 )

@@ -2,7 +2,9 @@
 
 ServiceNow answers 200 to many things that are no answer: an error after partial rows, a page for people, a
 query of which a part was dropped. So a page counts only if it parses, holds a list of rows of strings, and
-every row is after the cursor and in order; what was not asked for is dropped.
+every row is after the cursor and in order; what was not asked for is dropped. NUL, which PostgreSQL stores in no
+text, and half of a surrogate pair, which is no character, become U+FFFD: one such value must not keep its table
+from being read for ever. Bytes that are no UTF-8 are refused: no instance writes them.
 
 Paging is by `sys_id`, which is unique and never changes: an offset drifts under writes. The instance applies
 the limit before row ACLs, so a short page is the end only when the rest of the window, by `X-Total-Count` of
@@ -13,15 +15,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from jobs.errors import OrderIgnored, ResponseInvalid
+from jobs.errors import OrderIgnored, ResponseInvalid, TransactionCancelled
 from jobs.surface import Table
 
 _SYS_ID = re.compile(r"[0-9a-f]{32}\Z")
 _NUL = "\0"
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?P<pair>\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
+    rb"|u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<other>.))",
+    re.DOTALL,
+)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_CANCELLED: Final = ("transaction cancel", "maximum execution time")
+_ERROR_KEY = re.compile(rb'"error"\s*:')
+_ERROR_TAIL_BYTES: Final = 1_000
+
+Decoded = TypeVar("Decoded")
 
 
 class _Error(msgspec.Struct):
@@ -103,17 +116,20 @@ def count_parameters(table: Table) -> dict[str, str]:
 def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
     """Parse and check one answer of the Table API.
 
-    Raises ResponseInvalid for anything that is not a list of rows of strings, and OrderIgnored when a row is
-    not after `cursor` or not in order: the instance dropped a part of the query (query ACLs do so, with 200).
+    Raises ResponseInvalid for anything that is not a list of rows of strings, TransactionCancelled where the
+    instance broke it off (KB1297438), and OrderIgnored when a row is not after `cursor`, not in order, or there
+    twice: the instance dropped a part of the query (query ACLs do so, with 200).
     """
-    try:
-        answer = _TABLE_DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ResponseInvalid(_describe_page(table, "is not the JSON of a list of rows of strings")) from None
+    answer = _decode(_TABLE_DECODER, body)
+    if answer is None:
+        what = "is not the JSON of a list of rows of strings"
+        failure = TransactionCancelled if is_cancelled(body) else ResponseInvalid
+        raise failure(_describe_page(table, what))
     if answer.error is not None or answer.status == "failure":
-        raise ResponseInvalid(
-            _describe_page(table, "carries an error after its rows: the transaction was cancelled")
-        )
+        if answer.result or is_cancelled(body):
+            what = "carries an error after its rows: the transaction was cancelled"
+            raise TransactionCancelled(_describe_page(table, what))
+        raise ResponseInvalid(_describe_page(table, "carries an error in place of rows"))
     if isinstance(answer.result, msgspec.UnsetType):
         raise ResponseInvalid(_describe_page(table, "has no result"))
     rows, allowed, surprises = answer.result, frozenset(table.fields), 0
@@ -141,24 +157,25 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
 
 def parse_count(table: Table, body: bytes) -> int:
     """Parse an answer of the Aggregate API: how many rows match, blind to row ACLs."""
-    try:
-        answer = _STATS_DECODER.decode(body)
-        if answer.error is None and not isinstance(answer.result, msgspec.UnsetType):
-            return int(answer.result.stats.count)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    raise ResponseInvalid(
-        f"The Aggregate API's answer for {table.name} is not a count; look at the instance's logs."
-    )
+    answer = _decode(_STATS_DECODER, body)
+    if answer and answer.error is None and not isinstance(answer.result, msgspec.UnsetType):
+        return int(answer.result.stats.count)
+    failure = TransactionCancelled if is_cancelled(body) else ResponseInvalid
+    raise failure(f"The Aggregate API's answer for {table.name} is not a count; look at the instance's logs.")
 
 
 def parse_error(body: bytes) -> tuple[str, str]:
     """Give message and detail of the API's error envelope, both empty where the body is not one."""
-    try:
-        error = _ERROR_DECODER.decode(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "", ""
+    answer = _decode(_ERROR_DECODER, body)
+    error = answer.error if answer else None
     return (error.message or "", error.detail or "") if error else ("", "")
+
+
+def is_cancelled(body: bytes) -> bool:
+    """Say whether an answer tells of a cancelled transaction, be its JSON whole or cut."""
+    message, detail = parse_error(body)
+    told = f"{message} {detail}" if message or detail else _read_error_tail(body)
+    return any(words in told.lower() for words in _CANCELLED)
 
 
 def next_position(position: Position, page: Page, *, limit_rows: int, total: int | None) -> Position:
@@ -174,6 +191,31 @@ def next_position(position: Position, page: Page, *, limit_rows: int, total: int
     if total is None or ended:
         return Position(cursor=position.cursor, offset=position.offset, ended=True)
     return Position(cursor=position.cursor, offset=covered)
+
+
+def _read_error_tail(body: bytes) -> str:
+    """Give what follows the error's key near the end of a cut body: a row's text has its quotes escaped."""
+    tail = body[-_ERROR_TAIL_BYTES:]
+    key = _ERROR_KEY.search(tail)
+    return tail[key.end() :].decode("utf-8", "replace") if key else ""
+
+
+def _decode(decoder: msgspec.json.Decoder[Decoded], body: bytes) -> Decoded | None:
+    """Decode a body, once more with its broken surrogates mended; None where it is not what is expected."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last for a deep nest of brackets
+        mended = _mend_surrogates(body) if _SURROGATE.search(body) else body
+    return None if mended == body else _decode(decoder, mended)
+
+
+def _mend_surrogates(body: bytes) -> bytes:
+    """Replace each escape that is half of a surrogate pair; every escape is matched, so that none is misread."""
+
+    def mend(escape: re.Match[bytes]) -> bytes:
+        return escape[0] if escape["pair"] or escape["other"] else b"\\ufffd"
+
+    return _ESCAPE.sub(mend, body)
 
 
 def _describe_page(table: Table, what: str) -> str:

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, Self
 from urllib.parse import parse_qsl, unquote
@@ -145,7 +145,11 @@ def _check_redis_url(secret: SecretStr) -> SecretStr:
 
 
 def _split_list(value: object) -> object:
-    return tuple(re.split(r"[\s,]+", value.strip(" ,\t\n"))) if isinstance(value, str) else value
+    return _split(value) if isinstance(value, str) else value
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(re.split(r"[\s,]+", text.strip(" ,\t\n")))
 
 
 def _check_host_pattern(pattern: str) -> str:
@@ -156,11 +160,21 @@ def _check_host_pattern(pattern: str) -> str:
     return lowered
 
 
+def _split_networks(value: object) -> object:
+    try:
+        return tuple(map(ip_network, _split(value))) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(
+            "write networks as 10.20.0.0/16 or fd12::/48, separated by commas or spaces"
+        ) from None
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis_url)]
 HostPatterns = Annotated[
     tuple[Annotated[str, AfterValidator(_check_host_pattern)], ...], BeforeValidator(_split_list)
 ]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_networks)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -198,6 +212,11 @@ class Settings(BaseSettings):
         (),
         description="Hosts allowed beside `*.service-now.com`: `host`, `host:port` or `*.example.com`, "
         "separated by commas or spaces.",
+    )
+    private_ranges: Networks = Field(
+        (),
+        description="Networks outside the public address space where an instance may be, as `10.20.0.0/16`, "
+        "separated by commas or spaces. A name that leads anywhere else private is refused.",
     )
     ca_file: Path | None = Field(None, description="Further certificate authorities for instances (PEM).")
     metrics_host: str = Field(

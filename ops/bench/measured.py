@@ -124,9 +124,7 @@ async def _download_table(client: Client, table: Table, rows: Rows) -> None:
     while not position.ended:
         fetched = await client.fetch_page(table, position, emit=lambda _: None)
         found.extend(fetched.page.rows)
-        position = next_position(
-            position, fetched.page, limit_rows=client.limits.page_rows, total=fetched.total
-        )
+        position = next_position(position, fetched.page, limit_rows=fetched.limit_rows, total=fetched.total)
 
 
 @asynccontextmanager

@@ -1,14 +1,14 @@
 """The HTTP application: which path goes where, and what stands before every answer.
 
-An API request passes, in this order: session and semaphore, latency, length of the URL, token, Accept, rate
-limit rule, method, table, denial, query.
-Faults that a later version injects belong in this chain. What was asked and answered goes to the log.
+An API request passes, in this order: session and semaphore, faults, latency, length of the URL, token, Accept,
+rate limit rule, method, table, denial, query. Faults that strike it change rows before, stand in for the answer,
+or alter it afterwards. A token request meets the faults alone. What was asked and answered goes to the log.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -16,6 +16,8 @@ from aiohttp import web
 from ops.simulator import replies
 from ops.simulator.aggregate_api import answer_stats
 from ops.simulator.control import Control
+from ops.simulator.fault_answers import build_struck, send_struck
+from ops.simulator.faults import Strike
 from ops.simulator.instance import FieldsDenied, Instance
 from ops.simulator.oauth import METHOD_REFUSED
 from ops.simulator.query import QueryRefused
@@ -49,48 +51,57 @@ class Application:
         app.router.add_route("*", "/api/{rest:.*}", self._nowhere)
         return app
 
-    async def _token(self, request: web.Request) -> web.Response:
-        if request.method != "POST":
-            status, answer = METHOD_REFUSED
-        else:
-            is_form = request.content_type == "application/x-www-form-urlencoded"
-            text = (await request.read()).decode("utf-8", "replace")
-            form = dict(parse_qsl(text, keep_blank_values=True)) if is_form else None
-            status, answer = self._instance.oauth.issue(form, request.query)
-        self._log(request, status, authorized=status == web.HTTPOk.status_code)
-        return replies.bare_json(status, answer)
+    async def _token(self, request: web.Request) -> web.StreamResponse:
+        is_form = request.content_type == "application/x-www-form-urlencoded"
+        text = (await request.read()).decode("utf-8", "replace")
 
-    async def _list(self, request: web.Request) -> web.Response:
+        def issue() -> web.Response:
+            form = dict(parse_qsl(text, keep_blank_values=True)) if is_form else None
+            is_post = request.method == "POST"
+            return replies.bare_json(
+                *(self._instance.oauth.issue(form, request.query) if is_post else METHOD_REFUSED)
+            )
+
+        strikes = self._instance.faults.strike("token", "")
+        response = build_struck(self._instance, request, strikes, issue)
+        self._log(request, response.status, strikes, authorized=response.status == web.HTTPOk.status_code)
+        return await send_struck(request, response, strikes)
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, answer_list, writing=_WRITING_ON_LIST)
 
-    async def _single(self, request: web.Request) -> web.Response:
+    async def _single(self, request: web.Request) -> web.StreamResponse:
         def answer(instance: Instance, request: web.Request, table: Table) -> web.Response:
             return answer_single(instance, request, table, request.match_info["sys_id"])
 
         return await self._answer(request, answer, writing=_WRITING_ON_SINGLE)
 
-    async def _stats(self, request: web.Request) -> web.Response:
+    async def _stats(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, answer_stats, writing=())
 
-    async def _nowhere(self, request: web.Request) -> web.Response:
+    async def _nowhere(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, None, writing=())
 
     async def _answer(
         self, request: web.Request, answer: Answer | None, *, writing: tuple[str, ...]
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         authorized = self._instance.oauth.accepts(request.headers.get("Authorization", ""))
-        async with self._instance.limits.admit(
-            request.cookies.get(replies.SESSION_COOKIE, "")
-        ) as turned_away:
+        session = request.cookies.get(replies.SESSION_COOKIE, "")
+
+        def make() -> web.Response:
+            refused = self._refused(request, authorized=authorized)
+            return refused or self._ruled(request, answer, writing)
+
+        async with self._instance.limits.admit(session) as turned_away:
             if turned_away:
-                response = web.Response(status=turned_away)
-            else:
-                if self._instance.latency_seconds:
-                    await asyncio.sleep(self._instance.latency_seconds)
-                refused = self._refused(request, authorized=authorized)
-                response = refused or self._ruled(request, answer, writing)
-        self._log(request, response.status, authorized=authorized)
-        return response
+                self._log(request, turned_away, (), authorized=authorized)
+                return web.Response(status=turned_away)
+            strikes = self._instance.faults.strike(_endpoint(request), request.match_info.get("table", ""))
+            if self._instance.latency_seconds:
+                await asyncio.sleep(self._instance.latency_seconds)
+            response = build_struck(self._instance, request, strikes, make)
+            self._log(request, response.status, strikes, authorized=authorized)
+            return await send_struck(request, response, strikes)
 
     def _ruled(self, request: web.Request, answer: Answer | None, writing: tuple[str, ...]) -> web.Response:
         """Answer as far as the rate limit rule allows."""
@@ -148,7 +159,7 @@ class Application:
         except QueryRefused as refusal:
             return replies.failure(request, 400, "Query refused", str(refusal))
 
-    def _log(self, request: web.Request, status: int, *, authorized: bool) -> None:
+    def _log(self, request: web.Request, status: int, strikes: Sequence[Strike], *, authorized: bool) -> None:
         self._instance.record(
             {
                 "method": request.method,
@@ -157,5 +168,10 @@ class Application:
                 "query": dict(request.query),
                 "status": status,
                 "authorized": authorized,
+                "faults": [strike.fault.kind for strike in strikes],
             }
         )
+
+
+def _endpoint(request: web.Request) -> str:
+    return "stats" if "/stats/" in request.path else "table"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 from aiohttp import web
 
+from ops.simulator.faults import Fault
 from ops.simulator.limits import Limits
 from ops.simulator.replies import bare_json
 
@@ -46,6 +47,12 @@ class _LimitSwitches(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     requests_an_hour: Count | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Faults(msgspec.Struct, forbid_unknown_fields=True):
+    faults: list[Fault]
+    seed: int = 1
+    skew_seconds: float = 0.0
+
+
 class Control:
     """The handlers over one instance."""
 
@@ -66,6 +73,8 @@ class Control:
             web.put("/_simulator/latency", self._put_latency),
             web.put("/_simulator/limits", self._put_limits),
             web.put("/_simulator/properties", self._put_properties),
+            web.put("/_simulator/faults", self._put_faults),
+            web.get("/_simulator/touches", self._get_touches),
             web.get("/_simulator/requests", self._get_requests),
             web.delete("/_simulator/requests", self._delete_requests),
         ]
@@ -117,12 +126,23 @@ class Control:
 
     async def _put_limits(self, request: web.Request) -> web.Response:
         """Set every limit anew; those that are not said are lifted."""
-        self._instance.limits = Limits(**msgspec.to_builtins(await _body(request, _LimitSwitches)))
+        switches = msgspec.to_builtins(await _body(request, _LimitSwitches))
+        self._instance.limits = Limits(**switches, clock=self._instance.now)
         return bare_json(200, {})
 
     async def _put_properties(self, request: web.Request) -> web.Response:
         self._instance.returns_no_rows = (await _body(request, _Properties)).returns_no_rows
         return bare_json(200, {})
+
+    async def _put_faults(self, request: web.Request) -> web.Response:
+        """Set every fault anew and count from now on; an empty list lifts them."""
+        asked = await _body(request, _Faults)
+        self._instance.set_faults(*asked.faults, seed=asked.seed, skew_seconds=asked.skew_seconds)
+        return bare_json(200, {"faults": len(asked.faults)})
+
+    async def _get_touches(self, _request: web.Request) -> web.Response:
+        with self._instance.lock:
+            return bare_json(200, dict(self._instance.touches))
 
     async def _get_requests(self, _request: web.Request) -> web.Response:
         with self._instance.lock:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 from ops.simulator.access import Access
+from ops.simulator.faults import Fault, Faults
 from ops.simulator.limits import Limits
 from ops.simulator.query import Query, parse_query
 from ops.simulator.selection import Selector, Window, understood
+from ops.simulator.touches import find_touched
 
 if TYPE_CHECKING:
     from ops.simulator.oauth import OAuth
@@ -25,7 +28,7 @@ class FieldsDenied(Exception):  # noqa: N818  it says what happened
 
 
 class Request(TypedDict):
-    """One request as the log keeps it."""
+    """One request as the log keeps it; `faults` are the kinds that struck it."""
 
     method: str
     path: str
@@ -33,11 +36,12 @@ class Request(TypedDict):
     query: dict[str, str]
     status: int
     authorized: bool
+    faults: list[str]
 
 
 @dataclass
 class Instance:
-    """The state behind the routes.
+    """The state behind the routes. `touches` counts the requests that touched each forbidden table.
 
     `base_url` is the instance's own URL property: links name it, whatever host was asked. `returns_no_rows`
     is the property glide.invalid_query.returns_no_rows.
@@ -51,11 +55,22 @@ class Instance:
     returns_no_rows: bool = False
     access: dict[str, Access] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    faults: Faults = field(default_factory=Faults)
+    touches: Counter[str] = field(default_factory=Counter)
     requests: deque[Request] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.selector = Selector(self.store)
+
+    def now(self) -> float:
+        """Give the time by the instance's own clock, in seconds since the epoch."""
+        return time.time() + self.faults.skew_seconds
+
+    def set_faults(self, *faults: Fault, seed: int = 1, skew_seconds: float = 0.0) -> None:
+        """Set all faults anew, counted from now on; none lifts them."""
+        self.faults = Faults(*faults, seed=seed, skew_seconds=skew_seconds, snapshot=self.store.copy_rows())
+        self.store.skew_seconds = skew_seconds
 
     def access_of(self, table: str) -> Access:
         """Give a table's access; all is readable unless said otherwise."""
@@ -107,9 +122,11 @@ class Instance:
         return Query(groups, query.order)
 
     def record(self, request: Request) -> None:
-        """Keep a request in the log."""
+        """Keep a request in the log, and count what it touched that it must not."""
+        touched = find_touched(self.store, request["table"], request["query"])
         with self.lock:
             self.requests.append(request)
+            self.touches.update(touched)
 
 
 _OPEN = Access()

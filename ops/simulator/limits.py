@@ -94,8 +94,9 @@ class Limits:
         waiting: int = 0,
         waiting_on_session: int = _ANY_NUMBER,
         requests_an_hour: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.rule = None if requests_an_hour is None else RateRule(requests_an_hour)
+        self.rule = None if requests_an_hour is None else RateRule(requests_an_hour, clock=clock)
         self._semaphore = Gate(at_once=at_once, waiting=waiting)
         self._waiting_on_session = waiting_on_session
         self._sessions: dict[str, Gate] = {}

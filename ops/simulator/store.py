@@ -7,7 +7,7 @@ A row holds its non-empty values only, as the strings that the API serves. What 
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 Row = dict[str, str]
 
 
-def _bumped(row: Row) -> Row:
-    return {"sys_mod_count": str(int(row.get("sys_mod_count") or 0) + 1), "sys_updated_on": now_text()}
+def _bumped(row: Row, now: str) -> Row:
+    return {"sys_mod_count": str(int(row.get("sys_mod_count") or 0) + 1), "sys_updated_on": now}
 
 
-def now_text() -> str:
-    """Give the time as ServiceNow writes it: UTC, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+def now_text(*, skew_seconds: float = 0.0) -> str:
+    """Give the time as ServiceNow writes it: UTC, whole seconds, by a clock that goes wrong by so much."""
+    return (datetime.now(UTC) + timedelta(seconds=skew_seconds)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 class Table:
@@ -105,6 +105,7 @@ class Store:
 
     def __init__(self, *, seed: int = 1) -> None:
         self.seed = seed
+        self.skew_seconds = 0.0
         self.version = 0
         self.lock = threading.RLock()
         self._tables: dict[str, Table] = {}
@@ -155,7 +156,7 @@ class Store:
             self._insert(home, row)
             return
         stored = owner.rows[row["sys_id"]]
-        changed = {**stored, **_bumped(stored), **row}
+        changed = {**stored, **_bumped(stored, now_text(skew_seconds=self.skew_seconds)), **row}
         if "sys_class_name" not in row:
             home = owner
         home.learn(map(Column, row))
@@ -171,7 +172,7 @@ class Store:
         return self.declare(child.name) if child and extends(child.name, name) else table
 
     def _insert(self, table: Table, row: Mapping[str, str]) -> None:
-        now = now_text()
+        now = now_text(skew_seconds=self.skew_seconds)
         made = {"sys_mod_count": "0", "sys_created_on": now, "sys_updated_on": now}
         if table.column("sys_class_name"):
             made["sys_class_name"] = table.name
@@ -198,6 +199,20 @@ class Store:
             owner.forget_order()
             self.version += 1
             return True
+
+    def copy_rows(self) -> dict[str, dict[str, Row]]:
+        """Give every table's own rows by sys_id; later changes do not reach the copy."""
+        with self.lock:
+            tables = self._tables.items()
+            return {name: {key: dict(row) for key, row in table.rows.items()} for name, table in tables}
+
+    def restore_rows(self, rows: Mapping[str, Mapping[str, Row]]) -> None:
+        """Put every table's rows back to what `copy_rows` gave; a table it does not know is emptied."""
+        with self.lock:
+            for name, table in self._tables.items():
+                table.rows = {key: dict(row) for key, row in rows.get(name, {}).items()}
+                table.forget_order()
+            self.version += 1
 
     def rows(self, name: str) -> list[Row]:
         """Give all rows of a table as they are stored, whatever the access: the ground truth."""

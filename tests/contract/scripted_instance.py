@@ -26,6 +26,8 @@ HTML = "text/html;charset=UTF-8"
 _CLOSE_SECONDS = 5
 CLIENT_ID, CLIENT_SECRET = "simulator-client", "simulator-secret"
 
+CARRIED = ("private_ranges", "cooldown_seconds", "rate_window", "resolve")
+
 Play = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -97,12 +99,12 @@ class ScriptedInstance:
         return [one for one in self.heard if one.path == "/oauth_token.do"]
 
     async def __aenter__(self) -> Self:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificates.cert_file, self.certificates.key_file)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(self.certificates.cert_file, self.certificates.key_file)
         self._writers: set[asyncio.StreamWriter] = set()
         self._handlers: set[asyncio.Task[None] | None] = set()
         self._at_once = 0
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -160,9 +162,10 @@ def trust_in(ca_file: Path) -> ssl.SSLContext:
 async def open_reader(
     url: str, certificates: Certificates, *, tokens: TokenStore | None = None, **changes: Any
 ) -> AsyncIterator[Client]:
-    """Open our client on a server of the loopback; `changes` are of its limits, secret or trust."""
+    """Open our client on a server of the loopback; `changes` are of its limits, or what `open_client` takes beside."""
     secret = changes.pop("client_secret", CLIENT_SECRET)
     trust = changes.pop("trust", None) or trust_in(certificates.ca_file)
+    kept = {name: changes.pop(name) for name in CARRIED if name in changes}
     async with open_client(
         url,
         client_id=CLIENT_ID,
@@ -172,5 +175,6 @@ async def open_reader(
         tokens=tokens or TokenStore(),
         token_key=changes.pop("token_key", ("tenant-1", 1)),
         limits=replace(LIMITS, **changes),
+        **kept,
     ) as client:
         yield client

@@ -42,7 +42,7 @@ async def read_table(client: Client, table: Table, told: list[Event]) -> list[di
     while not position.ended:
         fetched = await client.fetch_page(table, position, emit=told.append)
         rows += fetched.page.rows
-        after = next_position(position, fetched.page, limit_rows=client.limits.page_rows, total=fetched.total)
+        after = next_position(position, fetched.page, limit_rows=fetched.limit_rows, total=fetched.total)
         assert after != position
         position = after
     return rows
@@ -198,7 +198,9 @@ def test_rows_that_come_and_go_during_a_read_bring_no_other_row_twice_or_lose_it
             while not position.ended:
                 fetched = await client.fetch_page(GROUPS, position, emit=lambda _event: None)
                 read += [row["sys_id"] for row in fetched.page.rows]
-                position = next_position(position, fetched.page, limit_rows=PAGE_ROWS, total=fetched.total)
+                position = next_position(
+                    position, fetched.page, limit_rows=fetched.limit_rows, total=fetched.total
+                )
                 simulator.store.put(
                     GROUPS.name, [{"sys_id": f"{len(read):032x}", "name": "new, before the cursor"}]
                 )

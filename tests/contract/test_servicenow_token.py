@@ -26,7 +26,7 @@ from tests.contract.scripted_instance import (
     page,
     reply,
 )
-from worker.servicenow import Client, TokenStore
+from worker.servicenow import REQUEST_KINDS, Client, TokenStore
 
 ID = "a" * 32
 REFUSED = error(401, "User Not Authenticated", "Required to provide Auth information")
@@ -275,9 +275,8 @@ def test_what_the_token_endpoint_answers_instead_is_named(
             assert (len(instance.token_posts), len(instance.asked)) == (posts, 0)
 
     asyncio.run(main())
-    assert len(told) == posts
     expected = TOKEN_REFUSED if kind is CredentialsRejected else REQUEST_FAILED
-    assert {event.kind for event in told} == {expected}
+    assert [event.kind for event in told if event.kind in REQUEST_KINDS] == [expected] * posts
 
 
 def test_a_quoted_lifetime_is_a_lifetime(certificates: Certificates, told: list[Event]) -> None:

@@ -246,7 +246,7 @@ def test_the_log_says_what_was_asked_and_answered(simulator: Simulator, client: 
     first, second, third = simulator.requests
     assert first == {
         "method": "GET", "path": TABLE, "table": "sys_user_group", "query": {"sysparm_fields": "name"},
-        "status": 200, "authorized": True,
+        "status": 200, "authorized": True, "faults": [],
     }  # fmt: skip
     assert (second["table"], second["status"]) == ("foo", 400)
     assert (third["method"], third["status"], third["authorized"]) == ("DELETE", 401, False)

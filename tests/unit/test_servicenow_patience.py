@@ -66,3 +66,21 @@ def test_the_last_failure_is_raised_as_it_came() -> None:
 @pytest.mark.parametrize("failure", [OrderIgnored("x"), TableDenied("x")])
 def test_what_does_not_pass_is_not_waited_for(failure: Failure) -> None:
     assert play(failure) == (failure, [], [])
+
+
+def test_a_fetch_is_bounded_in_time_too() -> None:
+    """Of a hundred tries allowed only those are made that begin within the time."""
+    limits = Limits(
+        page_rows=1, request_timeout_seconds=1, concurrency=1, tries=100, retry_seconds=0.2, backoff_seconds=0
+    )
+    failures = [InstanceThrottled(str(number), after_seconds=0.06) for number in range(100)]
+    tried: list[InstanceThrottled] = []
+
+    async def fetch() -> None:
+        tried.append(failures[len(tried)])
+        raise tried[-1]
+
+    with pytest.raises(InstanceThrottled) as caught:
+        asyncio.run(build_retrying(limits, emit=lambda _: None)(fetch))
+    assert 1 <= len(tried) <= 4
+    assert caught.value is tried[-1]

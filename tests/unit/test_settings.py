@@ -156,3 +156,20 @@ def test_the_settings_survive_no_pickle_with_a_secret_in_clear() -> None:
     settings = read_settings({"ZAPTIK_KEYRING": CANARY})
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(settings)
+
+
+@pytest.mark.parametrize(
+    "text", ["10.20.0.0/16, fd12::/48", "10.20.0.0/16 fd12::/48", " 10.20.0.0/16,fd12::/48\n"]
+)
+def test_private_ranges_are_networks(text: str) -> None:
+    networks = read_settings({"ZAPTIK_PRIVATE_RANGES": text}).private_ranges
+    assert [str(network) for network in networks] == ["10.20.0.0/16", "fd12::/48"]
+
+
+@pytest.mark.parametrize("text", ["10.20.0.1/16", "10.20.0.0/33", "intranet", "10.0.0.0-10.0.0.9"])
+def test_what_is_no_network_is_refused_with_what_to_write_and_not_repeated(text: str) -> None:
+    with pytest.raises(
+        InvalidSetting, match=r"ZAPTIK_PRIVATE_RANGES: write networks as 10\.20\.0\.0/16"
+    ) as caught:
+        read_settings({"ZAPTIK_PRIVATE_RANGES": text})
+    assert text not in caught.value.message

@@ -47,6 +47,8 @@ def test_requests_count_by_endpoint_and_status_and_rows_as_records() -> None:
     metrics.observe(Event(events.TOKEN_FETCHED, {"status": 200, "seconds": 0.25}))
     metrics.observe(Event(events.TOKEN_REFUSED, {"status": 401, "seconds": 0.25}))
     metrics.observe(Event(events.THROTTLE_WAITED, {"seconds": 7}))
+    metrics.observe(Event(events.CONCURRENCY_CHANGED, {"limit": 2, "reason": "instance_throttled"}))
+    metrics.observe(Event(events.CONCURRENCY_CHANGED, {"limit": 3, "reason": "answered"}))
     assert value(metrics, "zaptik_requests_total", endpoint="table", status="200") == 1
     assert value(metrics, "zaptik_requests_total", endpoint="table", status="0") == 1
     assert value(metrics, "zaptik_requests_total", endpoint="token", status="401") == 1
@@ -55,6 +57,8 @@ def test_requests_count_by_endpoint_and_status_and_rows_as_records() -> None:
     assert value(metrics, "zaptik_token_requests_total", outcome="given") == 1
     assert value(metrics, "zaptik_token_requests_total", outcome="refused") == 1
     assert value(metrics, "zaptik_throttle_wait_seconds_total") == 7
+    assert value(metrics, "zaptik_concurrency_limit_bucket", le="2.0") == 1
+    assert value(metrics, "zaptik_concurrency_limit_count") == 2
 
 
 def test_a_fenced_worker_and_the_time_of_publishing_are_counted() -> None:

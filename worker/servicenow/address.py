@@ -16,7 +16,7 @@ import httpx
 from jobs.errors import HostNotAllowed, InvalidAddress, PlainHttp
 
 _FORM: Final = "https://NAME.service-now.com"
-_DEFAULT_PORT: Final = 443
+DEFAULT_PORT: Final = 443
 _MAX_PORT: Final = 65_535
 _MAX_HOST: Final = 253  # RFC 1035, without the root's dot
 
@@ -38,7 +38,7 @@ def check_instance_url(url: str, *, allowed_hosts: Sequence[str]) -> str:
             f"An instance is reached by https alone, since credentials are sent to it: write {_FORM}."
         )
     match = _URL.match(url)
-    port = int(match["port"] or _DEFAULT_PORT) if match else 0
+    port = int(match["port"] or DEFAULT_PORT) if match else 0
     if match is None or not _is_host(match["host"]) or not 0 < port <= _MAX_PORT:
         raise InvalidAddress(
             f"That is no instance's address: write {_FORM}, in lower case, with a port if it is not 443, and "
@@ -50,7 +50,7 @@ def check_instance_url(url: str, *, allowed_hosts: Sequence[str]) -> str:
             f"{host} on port {port} is not a host that instances may have: check the spelling, or name it in "
             "ZAPTIK_INSTANCE_HOSTS, as host, host:port or *.example.com."
         )
-    return f"https://{host}" if port == _DEFAULT_PORT else f"https://{host}:{port}"
+    return f"https://{host}" if port == DEFAULT_PORT else f"https://{host}:{port}"
 
 
 def _is_host(host: str) -> bool:
@@ -65,7 +65,7 @@ def _is_host(host: str) -> bool:
 def _admits(pattern: str, host: str, port: int) -> bool:
     name, mark, number = pattern.rpartition(":")
     if not mark or not number.isdecimal():  # the last colon may be one inside [::1]
-        name, number = pattern, str(_DEFAULT_PORT)
+        name, number = pattern, str(DEFAULT_PORT)
     if int(number) != port:
         return False
     if name.startswith("*."):

@@ -1,16 +1,18 @@
 """What an answer's status and kind say, as failures: the one place where HTTP becomes our own words.
 
-    connection, TLS, time, 502, 503, 504   InstanceUnreachable
+    connection, TLS, 502, 503, 504         InstanceUnreachable
+    no whole answer in time                InstanceSlow
     429, 202 (dropped from the queue)      InstanceThrottled
     3xx, or a page for people with 200, 503    InstanceAsleep
     401                                    TokenRefused; the client asks for another token, once
     403                                    TableDenied
     400 "Invalid table"                    TableAbsent
+    500 "Transaction cancelled"            TransactionCancelled
     500, other 4xx, 200 without JSON       ResponseInvalid
 
-Sources: c_TableAPI, r_RESTAPIHTTPResponseCodes, KB3047080 (202). A status of 200 proves nothing yet: `jobs.page`
-reads the body. Of a body only the error envelope's text is repeated, cut short, and only where the API itself
-writes it about a table (400, 403).
+Sources: c_TableAPI, r_RESTAPIHTTPResponseCodes, KB3047080 (202), KB1297438 (cancelled). A status of 200 proves
+nothing yet: `jobs.page` reads the body. Of a body only the error envelope's text is repeated, cut short, and only
+where the API itself writes it about a table (400, 403).
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ from jobs.errors import (
     ResponseInvalid,
     TableAbsent,
     TableDenied,
+    TransactionCancelled,
 )
-from jobs.page import parse_error
+from jobs.page import is_cancelled, parse_error
+from worker.servicenow.budget import RateHeaders
 
-_LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+_LONGEST_RETRY_AFTER_SECONDS = 86_400.0  # a century is a mistake, and would stop a tenant for good
 _LONGEST_DETAIL = 200
 _REDIRECTS = range(300, 400)
 
@@ -44,13 +48,17 @@ class TokenRefused(CredentialsRejected):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer, read whole. `after_seconds` is its Retry-After, `total` its X-Total-Count."""
+    """One HTTP answer, read whole.
+
+    `after_seconds` is its Retry-After, `total` its X-Total-Count, `rate` what it says of a rate limit rule.
+    """
 
     status: int
     media_type: str
     body: bytes = field(repr=False)
     after_seconds: float | None = None
     total: int | None = None
+    rate: RateHeaders | None = None
 
     @property
     def is_page_for_people(self) -> bool:
@@ -86,6 +94,11 @@ def check_table_answer(answer: Answer, asked: Asked, *, table: str) -> None:
             raise TableAbsent(
                 f"{asked} has no such table: its plugin is not installed. Nothing is to be done if it is not used."
             )
+        case HTTPStatus.INTERNAL_SERVER_ERROR if is_cancelled(answer.body):
+            raise TransactionCancelled(
+                f"{asked} was broken off by it: it took longer than a quota rule allows, or waited too long for its "
+                "turn. Fewer rows are asked for; where this goes on, raise the REST quota of the integration user."
+            )
     raise ResponseInvalid(_describe_invalid(answer, asked))
 
 
@@ -113,19 +126,30 @@ def parse_total(text: str | None) -> int | None:
 
 
 def parse_retry_after(text: str | None, *, now: datetime) -> float | None:
-    """Read Retry-After, seconds or an HTTP date, as seconds from `now`: 0 for the past, a day at most."""
+    """Read Retry-After, seconds or an HTTP date, as seconds from `now`: 0 for the past, a day at most.
+
+    `now` is the instance's own time where it tells it (`parse_date`): a date by a clock that goes wrong would
+    otherwise be obeyed too late, or not at all.
+    """
     if not text:
         return None
     if re.fullmatch(r"[0-9]+", text.strip()):
-        seconds = float(text[:18])
+        seconds = float(text.strip()[:18])
     else:
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
+        moment = parse_date(text)
+        if moment is None:
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         seconds = (moment - now).total_seconds()
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def parse_date(text: str | None) -> datetime | None:
+    """Read an HTTP date; None where it is none."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _judge_sleep(answer: Answer, asked: Asked) -> Failure | None:

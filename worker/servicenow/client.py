@@ -1,29 +1,35 @@
 """What a run asks an instance for: a page of a table, and how many rows it has. It has no way to write.
 
-A fetch is: question → turn → token → request → check → parsed answer, told of by one event a request, and
-made again by `patience` where that may help.
+A fetch is: question → token → turn → request → check → parsed answer, told of by one event a request, and
+made again by `patience` where that may help. How the instance bears it decides what is asked next: how many
+requests at once (`turns`), how many in an hour (`budget`), how many rows (`page_size`).
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
 
-from jobs.errors import InstanceUnreachable
+from jobs.errors import InstanceSlow, InstanceThrottled, InstanceUnreachable, TransactionCancelled
 from jobs.events import Emit
 from jobs.page import Page, Position, parse_count, parse_page
 from jobs.surface import Table
 from worker.servicenow import grant
-from worker.servicenow.address import check_instance_url
+from worker.servicenow.address import DEFAULT_PORT, check_instance_url
 from worker.servicenow.answers import Answer, Asked, TokenRefused, check_table_answer
+from worker.servicenow.budget import Budget, RateWindow
 from worker.servicenow.limits import Limits
+from worker.servicenow.lookup import Lookup, Network, Resolve, resolve_name
+from worker.servicenow.page_size import PageSizes
 from worker.servicenow.patience import build_retrying
 from worker.servicenow.questions import Question, build_count_question, build_page_question
 from worker.servicenow.reports import RequestReport
 from worker.servicenow.tokens import Token, TokenKey, TokenStore
+from worker.servicenow.turns import Turns
 from worker.servicenow.wire import Wire, open_wire
 
 Parsed = TypeVar("Parsed")
@@ -31,45 +37,78 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """A checked page, and the X-Total-Count of its query: rows after the cursor, hidden ones counted."""
+    """A checked page, and what says where to read on: the X-Total-Count of its query, and the rows asked for.
+
+    `total` counts the rows after the cursor, hidden ones too. `limit_rows` may differ from page to page.
+    """
 
     page: Page
     total: int | None
+    limit_rows: int
 
 
 class Client:
     """The reader of one instance, for one event loop; made by `open_client`.
 
-    `emit` is called in the middle of a fetch, once for each HTTP request with one of `REQUEST_KINDS`, and once
-    for each wait that the instance asked for. Failures are those of `jobs.errors` under InstanceFailure, and
+    `emit` is called in the middle of a fetch, once for each HTTP request with one of `REQUEST_KINDS`, once for
+    each wait that the instance asked for, and when the limit on requests at once changed. Failures are those of
+    `jobs.errors` under InstanceFailure, HostNotAllowed where the host's name leads into a private network, and
     OutsideSurface before any request.
     """
 
     def __init__(
-        self, wire: Wire, *, form: Mapping[str, str], tokens: TokenStore, token_key: TokenKey, limits: Limits
+        self,
+        wire: Wire,
+        *,
+        form: Mapping[str, str],
+        tokens: TokenStore,
+        token_key: TokenKey,
+        limits: Limits,
+        turns: Turns,
+        budget: Budget,
     ) -> None:
         self.limits = limits
         self._wire = wire
+        self._turns = turns
+        self._budget = budget
+        self._page_sizes = PageSizes(most_rows=limits.page_rows, least_rows=limits.least_page_rows)
         self._form = form
         self._tokens = tokens
         self._token_key = token_key
 
     def __repr__(self) -> str:
-        return f"<Client host={self._wire.host} limits={self.limits}>"
+        return f"<Client host={self._wire.host} limits={self.limits} {self._turns} {self._page_sizes}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds credentials and is not pickled")
 
+    @property
+    def cooldown_seconds(self) -> float:
+        """How long the instance, or its hourly budget, wants nothing asked from now; 0 where it may be asked.
+
+        Seconds and not a moment: the next client may run where the clock goes differently.
+        """
+        return self._turns.cooldown_seconds
+
+    @property
+    def rate_window(self) -> RateWindow | None:
+        """What is used of the hour of a rate limit rule, for the next client to count on; None without a rule."""
+        return self._budget.window
+
     async def fetch_page(self, table: Table, position: Position, *, emit: Emit) -> FetchedPage:
-        """Fetch the page of a table after a position."""
-        question = build_page_question(table, position, limit_rows=self.limits.page_rows)
+        """Fetch the page of a table after a position, of as many rows as the table's last pages let expect."""
 
-        def parse(answer: Answer, report: RequestReport) -> FetchedPage:
-            page = parse_page(table, answer.body, cursor=position.cursor)
-            report.rows = len(page.rows)
-            return FetchedPage(page, answer.total)
+        async def attempt() -> FetchedPage:
+            limit_rows = self._page_sizes.plan_rows(table.name)
 
-        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+            def parse(answer: Answer, report: RequestReport) -> FetchedPage:
+                page = parse_page(table, answer.body, cursor=position.cursor)
+                report.rows = len(page.rows)
+                return FetchedPage(page, answer.total, limit_rows)
+
+            return await self._fetch(build_page_question(table, position, limit_rows=limit_rows), parse, emit)
+
+        return await build_retrying(self.limits, emit=emit)(attempt)
 
     async def fetch_count(self, table: Table, *, emit: Emit) -> int:
         """Fetch how many rows a table has by the Aggregate API, which is blind to row ACLs."""
@@ -103,20 +142,50 @@ class Client:
         emit: Emit,
     ) -> Parsed:
         asked = Asked(self._wire.host, f"{question.endpoint} {question.table}")
-        async with self._wire.turns:
-            with RequestReport(emit, question.endpoint, question.table, question.fields_hash) as report:
+        async with self._turns.turn(emit) as turn:
+            self._check_budget()
+            with (
+                self._sized(question),
+                RequestReport(emit, question.endpoint, question.table, question.fields_hash) as report,
+            ):
                 answer = await self._wire.fetch_answer(question, token, asked)
-                report.status, report.body_bytes = answer.status, len(answer.body)
+                turn.status = report.status = answer.status
+                report.body_bytes = len(answer.body)
+                if answer.rate:
+                    self._budget.learn(answer.rate)
                 check_table_answer(answer, asked, table=question.table)
                 return parse(answer, report)
+
+    def _check_budget(self) -> None:
+        wait_seconds = self._budget.take()
+        if wait_seconds:
+            raise InstanceThrottled(
+                f"{self._wire.host} is not asked more in this hour: the rest of its rate limit is left to the "
+                "customer's other integrations. Reading goes on when the hour is over; raise the rate limit of the "
+                "integration user if that takes too long.",
+                after_seconds=wait_seconds,
+            )
+
+    @contextmanager
+    def _sized(self, question: Question) -> Iterator[None]:
+        """Let the size of the table's next page follow from how this one's request ends."""
+        try:
+            yield
+        except (InstanceSlow, TransactionCancelled):
+            if question.limit_rows:
+                self._page_sizes.shrink(question.table, asked_rows=question.limit_rows)
+            raise
+        else:
+            if question.limit_rows:
+                self._page_sizes.grow(question.table, asked_rows=question.limit_rows)
 
     async def _obtain_token(self, emit: Emit) -> Token:
         async def fetch() -> Token:
             asked = Asked(self._wire.host, "a token")
-            async with self._wire.turns:
+            async with self._turns.turn(emit) as turn:
                 with RequestReport(emit, "token") as report:
                     answer = await self._wire.fetch_grant(self._form, asked)
-                    report.status = answer.status
+                    turn.status = report.status = answer.status
                     token = grant.parse_token(answer, asked)
                     report.expires_in_seconds = token.expires_in_seconds
                     return token
@@ -135,14 +204,31 @@ async def open_client(
     tokens: TokenStore,
     token_key: TokenKey,
     limits: Limits,
+    private_ranges: Sequence[Network] = (),
+    cooldown_seconds: float = 0.0,
+    rate_window: RateWindow | None = None,
+    resolve: Resolve = resolve_name,
 ) -> AsyncIterator[Client]:
     """Open a client of the instance at `url` and close its connections at the end.
 
-    `token_key` is the tenant and the version of its credentials. No request is made before the first fetch.
-    Raises what `check_instance_url` does.
+    `token_key` is the tenant and the version of its credentials, `private_ranges` networks beside the public
+    ones where the host may be, `cooldown_seconds` and `rate_window` what an earlier client of the same instance
+    left. No request is made before the first fetch. Raises what `check_instance_url` does.
     """
     origin = check_instance_url(url, allowed_hosts=allowed_hosts)
-    form = grant.build_form(client_id=client_id, client_secret=client_secret)
-    async with open_wire(origin, trust=trust, limits=limits) as wire:
-        # The address is part of the key: a tenant that moves must not show its token to the new host.
-        yield Client(wire, form=form, tokens=tokens, token_key=(*token_key, origin), limits=limits)
+    parts = urlsplit(origin)
+    host = origin.removeprefix("https://")
+    lookup = Lookup(
+        parts.hostname or "", parts.port or DEFAULT_PORT, private_ranges=private_ranges, resolve=resolve
+    )
+    async with open_wire(origin, lookup=lookup, trust=trust, limits=limits) as wire:
+        yield Client(
+            wire,
+            form=grant.build_form(client_id=client_id, client_secret=client_secret),
+            tokens=tokens,
+            # The address is part of the key: a tenant that moves must not show its token to the new host.
+            token_key=(*token_key, origin),
+            limits=limits,
+            turns=Turns(limits, host=host, cooldown_seconds=cooldown_seconds),
+            budget=Budget(reserve_share=limits.reserve_share, window=rate_window),
+        )

@@ -22,6 +22,7 @@ _USABLE: Final = re.compile(r"[\x21-\x7e]{1,8192}\Z")
 _CREDENTIAL_ERRORS: Final = frozenset(
     {"server_error", "access_denied", "invalid_client", "invalid_grant", "unauthorized_client"}
 )
+_LONGEST_LIFETIME_SECONDS: Final = 86_400  # asked for again after a day, a longer one comes as the same token
 _PROPERTY: Final = "glide.oauth.inbound.client.credential.grant_type.enabled"
 
 
@@ -48,7 +49,7 @@ def parse_token(answer: Answer, asked: Asked) -> Token:
     if is_refused or (answer.status == HTTPStatus.OK and grant.error in _CREDENTIAL_ERRORS):
         raise CredentialsRejected(_describe_refusal(answer.status, grant.error, asked))
     if answer.status == HTTPStatus.OK and _is_usable(grant):
-        return Token(grant.access_token, float(grant.expires_in))
+        return Token(grant.access_token, float(min(grant.expires_in, _LONGEST_LIFETIME_SECONDS)))
     raise ResponseInvalid(
         f"{asked} answered {answer.status} without one that can be used. Look at the instance's OAuth log."
     )
@@ -57,7 +58,7 @@ def parse_token(answer: Answer, asked: Asked) -> Token:
 def _parse_grant(body: bytes) -> _Grant:
     try:
         return _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last for a deep nest of brackets
         return _Grant()
 
 

@@ -9,16 +9,22 @@ from dataclasses import dataclass
 class Limits:
     """The bounds of one client.
 
-    `request_timeout_seconds` bounds a request from connecting to the last byte; `tries` counts the first one;
-    `body_bytes` bounds an answer, unpacked. A wait that the instance asks for is kept up to
-    `longest_wait_seconds`: a longer one ends the fetch, for the run to come back later. `backoff_seconds` is
-    the ceiling of the first wait before another try, which doubles.
+    `page_rows` and `concurrency` are the most rows and requests at once: an instance that is slow or full is
+    asked for less, down to `least_page_rows` and to one request. `request_timeout_seconds` bounds a request
+    from looking its host up to the last byte; `tries`, which counts the first one, and `retry_seconds` bound a
+    fetch with its retries; `body_bytes` bounds an answer, unpacked. A wait that the instance asks for is kept
+    up to `longest_wait_seconds`: a longer one ends the fetch, for the run to come back later.
+    `backoff_seconds` is the ceiling of the first wait before another try, which doubles. `reserve_share` of an
+    hourly rate limit is left to the customer's other integrations.
     """
 
     page_rows: int
     request_timeout_seconds: float
     concurrency: int
     tries: int = 3
+    retry_seconds: float = 180.0
     body_bytes: int = 16 * 1024 * 1024
     backoff_seconds: float = 1.0
     longest_wait_seconds: float = 60.0
+    least_page_rows: int = 50
+    reserve_share: float = 0.2

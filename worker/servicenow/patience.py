@@ -10,6 +10,7 @@ from tenacity import (
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
+    stop_before_delay,
     wait_exception,
     wait_random_exponential,
 )
@@ -22,7 +23,11 @@ _PASSING = (InstanceUnreachable, InstanceThrottled, ResponseInvalid)
 
 
 def build_retrying(limits: Limits, *, emit: Emit) -> AsyncRetrying:
-    """Build the retrying of one fetch; what does not pass, or would wait too long, is raised as it came."""
+    """Build the retrying of one fetch, bounded in tries and in time; the last failure is raised as it came.
+
+    So is at once what does not pass, or would wait too long. The jitter is full, and comes on top of what the
+    instance asked for.
+    """
 
     def is_worth_waiting(error: BaseException) -> bool:
         is_passing = isinstance(error, _PASSING) and not isinstance(error, OrderIgnored)
@@ -35,7 +40,7 @@ def build_retrying(limits: Limits, *, emit: Emit) -> AsyncRetrying:
 
     jitter = wait_random_exponential(multiplier=limits.backoff_seconds, max=limits.longest_wait_seconds)
     return AsyncRetrying(
-        stop=stop_after_attempt(limits.tries),
+        stop=stop_after_attempt(limits.tries) | stop_before_delay(limits.retry_seconds),
         wait=wait_exception(_asked_seconds) + jitter,
         retry=retry_if_exception(is_worth_waiting),
         before_sleep=tell,

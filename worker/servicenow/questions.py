@@ -20,12 +20,13 @@ _CURSOR = re.compile(r"(?:[0-9a-f]{32})?\Z")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request to an API of the instance; `fields_hash` names the fields that it asks for."""
+    """One request to an API of the instance; `fields_hash` names the fields that it asks for, `limit_rows` how many."""
 
     endpoint: Literal["table", "stats"]
     table: str
     fields_hash: str
     parameters: Mapping[str, str]
+    limit_rows: int = 0
 
     @property
     def path(self) -> str:
@@ -41,7 +42,7 @@ def build_page_question(table: Table, position: Position, *, limit_rows: int) ->
             f"The position in {table.name} is not a sys_id and an offset: read the table anew."
         )
     parameters = page_parameters(table, position, limit_rows=limit_rows)
-    return Question("table", table.name, table.fields_hash, parameters)
+    return Question("table", table.name, table.fields_hash, parameters, limit_rows)
 
 
 def build_count_question(table: Table) -> Question:

@@ -17,12 +17,14 @@ from typing import Any, Final
 
 import httpx
 
-from jobs.errors import Failure, InstanceUnreachable, ResponseInvalid
+from jobs.errors import Failure, InstanceSlow, InstanceUnreachable, ResponseInvalid
 from worker import __version__
 from worker.servicenow import grant
-from worker.servicenow.answers import Answer, Asked, parse_retry_after, parse_total
+from worker.servicenow.answers import Answer, Asked, parse_date, parse_retry_after, parse_total
 from worker.servicenow.body import BodyRefused, read_body
+from worker.servicenow.budget import parse_rate
 from worker.servicenow.limits import Limits
+from worker.servicenow.lookup import Lookup
 from worker.servicenow.questions import Question
 from worker.servicenow.tokens import Token
 
@@ -31,6 +33,7 @@ _HEADERS: Final = {
     "Accept-Encoding": "gzip",
     "User-Agent": f"zaptik-sync/{__version__}",
 }
+_CONNECT_SECONDS: Final = 10.0  # then the next of the name's addresses is tried
 
 
 class _NoCookies(CookieJar):
@@ -41,14 +44,13 @@ class _NoCookies(CookieJar):
 
 
 class Wire:
-    """Requests to one instance, so many at once."""
+    """Requests to one instance, at the addresses that its host was found at and that were checked."""
 
-    def __init__(self, http: httpx.AsyncClient, *, origin: str, limits: Limits) -> None:
+    def __init__(self, http: httpx.AsyncClient, *, origin: str, lookup: Lookup, limits: Limits) -> None:
         self._http = http
         self._origin = origin
+        self._lookup = lookup
         self._limits = limits
-        self.turns = asyncio.Semaphore(limits.concurrency)
-        """Whoever makes a request holds one of these for its length."""
 
     def __repr__(self) -> str:
         return f"<Wire host={self.host}>"
@@ -60,28 +62,22 @@ class Wire:
 
     async def fetch_answer(self, question: Question, token: Token, asked: Asked) -> Answer:
         """GET one question; raises InstanceUnreachable or ResponseInvalid where no whole answer came."""
-        request = self._http.build_request(
-            "GET",
-            self._origin + question.path,
-            params=question.parameters,
-            headers={"Authorization": f"Bearer {token.text}"},
-        )
-        return await self._exchange(request, asked)
+        bearer = {"Authorization": f"Bearer {token.text}"}
+        sent = {"method": "GET", "params": question.parameters, "headers": bearer}
+        return await self._exchange(question.path, sent, asked)
 
     async def fetch_grant(self, form: Mapping[str, str], asked: Asked) -> Answer:
         """POST the form that asks for a token; raises as `fetch_answer` does."""
-        return await self._exchange(
-            self._http.build_request("POST", self._origin + grant.PATH, data=dict(form)), asked
-        )
+        return await self._exchange(grant.PATH, {"method": "POST", "data": dict(form), "headers": {}}, asked)
 
-    async def _exchange(self, request: httpx.Request, asked: Asked) -> Answer:
+    async def _exchange(self, path: str, sent: Mapping[str, Any], asked: Asked) -> Answer:
         failure: Failure
         seconds = self._limits.request_timeout_seconds
         try:
             async with asyncio.timeout(seconds):  # httpx's own timeouts bound no total
-                return await self._receive(request)
+                return await self._receive(await self._send(path, sent))
         except TimeoutError:
-            failure = InstanceUnreachable(
+            failure = InstanceSlow(
                 f"{asked} did not answer whole within {seconds:g} s. It is tried again; where this goes on, raise "
                 "ZAPTIK_REQUEST_TIMEOUT_SECONDS or lower ZAPTIK_PAGE_ROWS."
             )
@@ -93,8 +89,31 @@ class Wire:
             failure = InstanceUnreachable(f"{asked} could not be reached: {_describe_cause(error)}.")
         raise failure  # here, not above: as a context the library's exception would travel along
 
-    async def _receive(self, request: httpx.Request) -> Answer:
-        response = await self._http.send(request, stream=True)
+    async def _send(self, path: str, sent: Mapping[str, Any]) -> httpx.Response:
+        """Send by the first of the addresses that lets itself be connected to; HostNotAllowed where one may not be.
+
+        The address stands in the URL, so that nothing looks the name up again; the name stands where the
+        instance and its certificate are asked for by it.
+        """
+        away: httpx.TransportError = httpx.ConnectError("the name has no address")
+        name = {"sni_hostname": self._lookup.host} if self._lookup.is_name else {}
+        for address in await self._lookup.fetch_addresses():
+            place = f"[{address}]" if ":" in address else address
+            url = f"https://{place}:{self._lookup.port}{path}"
+            request = self._http.build_request(
+                **{**sent, "url": url, "headers": {**sent["headers"], "Host": self.host}, "extensions": name}
+            )
+            try:
+                response = await self._http.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                away = error
+            else:
+                self._lookup.prefer(address)
+                return response
+        self._lookup.forget()
+        raise away
+
+    async def _receive(self, response: httpx.Response) -> Answer:
         try:
             headers = response.headers
             body = await read_body(
@@ -104,23 +123,27 @@ class Wire:
             )
         finally:
             await response.aclose()
+        now = parse_date(headers.get("Date")) or datetime.now(UTC)
         return Answer(
             status=response.status_code,
             media_type=headers.get("Content-Type", "").partition(";")[0].strip().lower(),
             body=body,
-            after_seconds=parse_retry_after(headers.get("Retry-After"), now=datetime.now(UTC)),
+            after_seconds=parse_retry_after(headers.get("Retry-After"), now=now),
             total=parse_total(headers.get("X-Total-Count")),
+            rate=parse_rate(headers, now=now),
         )
 
 
 @asynccontextmanager
-async def open_wire(origin: str, *, trust: ssl.SSLContext, limits: Limits) -> AsyncIterator[Wire]:
+async def open_wire(
+    origin: str, *, lookup: Lookup, trust: ssl.SSLContext, limits: Limits
+) -> AsyncIterator[Wire]:
     """Open the connections to a checked address and close them at the end."""
     options: dict[str, Any] = {
         "verify": trust,
         "trust_env": False,  # no proxy and no .netrc from the environment
         "follow_redirects": False,
-        "timeout": None,
+        "timeout": httpx.Timeout(None, connect=_CONNECT_SECONDS),
         "cookies": _NoCookies(),
         "headers": _HEADERS,
         "limits": httpx.Limits(
@@ -128,7 +151,7 @@ async def open_wire(origin: str, *, trust: ssl.SSLContext, limits: Limits) -> As
         ),
     }
     async with httpx.AsyncClient(**options) as http:
-        yield Wire(http, origin=origin, limits=limits)
+        yield Wire(http, origin=origin, lookup=lookup, limits=limits)
 
 
 def _describe_cause(error: BaseException) -> str:
@@ -144,6 +167,6 @@ def _describe_cause(error: BaseException) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "nothing listens there; check the address and its port"
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return "no connection; check the address and what stands between"
     return "the connection was cut before the answer was whole; it is tried again"

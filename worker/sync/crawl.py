@@ -99,9 +99,9 @@ class _Reader:
         client = self._crawl.client
         fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
         page = fetched.page
-        self._check_bounds(len(page.rows), limit_rows=client.limits.page_rows)
+        self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
         self._position = next_position(
-            self._position, page, limit_rows=client.limits.page_rows, total=fetched.total
+            self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
         )
         if not page.rows:
             return

@@ -125,6 +125,7 @@ class _Slice:
             client_id=credentials.client_id,
             client_secret=credentials.client_secret,
             allowed_hosts=settings.instance_hosts,
+            private_ranges=settings.private_ranges,
             trust=self._parts.trust,
             tokens=self._parts.tokens,
             token_key=(self._run.tenant_id, version),

@@ -21,6 +21,7 @@ from jobs.events import Event
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _PUBLISH_SECONDS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
+_CONCURRENCY: Final = (1, 2, 3, 4, 6, 8, 16, 32, 64)
 _STALENESS: Final = (0.5, 1, 1.25, 1.5, 2, 3, 5, 10, 24, 100)
 _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running", "published", "unchanged", "quarantined", "failed", "cancelled")
@@ -130,6 +131,10 @@ class Metrics:
             "Time waited because instances asked for it.",
             registry=self.registry,
         )
+        concurrency = Histogram(
+            "zaptik_concurrency_limit", "How many requests at once an instance is asked, each time that this changes.",
+            buckets=_CONCURRENCY, registry=self.registry,
+        )  # fmt: skip
         tokens = Counter(
             "zaptik_token_requests", "Requests for a token.", ("outcome",), registry=self.registry
         )
@@ -150,6 +155,7 @@ class Metrics:
         self._on(events.REQUEST_ANSWERED, asked)
         self._on(events.REQUEST_FAILED, asked)
         self._on(events.THROTTLE_WAITED, lambda event: waits.inc(_number(event, "seconds")))
+        self._on(events.CONCURRENCY_CHANGED, lambda event: concurrency.observe(_number(event, "limit")))
         self._on(events.TOKEN_FETCHED, partial(token, "given"))
         self._on(events.TOKEN_REFUSED, partial(token, "refused"))
 
