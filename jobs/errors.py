@@ -10,7 +10,7 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway  SchedulerAway
     ├── InstanceFailure        the customer's ServiceNow instance did not answer as it should
     │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceThrottled  InstanceAsleep
-    │   ├── TableDenied  TableAbsent  ResponseInvalid  OrderIgnored
+    │   ├── TableDenied  TableAbsent  ResponseInvalid  OrderIgnored  PredicateIgnored
     └── RunFailure             the run itself
         ├── LeaseLost  RunGaveUp  OutsideSurface
 
@@ -247,10 +247,16 @@ class ResponseInvalid(InstanceFailure):
 
 
 class OrderIgnored(ResponseInvalid):
-    """Rows outside the predicate or out of order: the instance dropped a part of the query."""
+    """Rows out of order, or not after the cursor: the instance dropped a part of the query."""
 
     code = "order_ignored"
     audience = "tenant"
+
+
+class PredicateIgnored(OrderIgnored):
+    """Rows that do not answer the filter: the instance dropped a part of the query."""
+
+    code = "predicate_ignored"
 
 
 class RunFailure(Failure):
