@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
 from jobs.page import Position, next_position
 from jobs.surface import Surface, Table
-from jobs.verdict import Verdict, judge_read
+from jobs.verdict import Verdict, VerdictName, judge_read
 from worker.postgres import staging
 from worker.postgres.connection import Connection
 from worker.postgres.runs import ClaimedRun
@@ -27,6 +27,8 @@ from worker.sync.asides import AsideReader, Asides
 from worker.sync.discovery import Discoverer
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
+
+_OF_A_TABLE = (TableDenied, TableAbsent, ResponseInvalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,18 @@ async def _crawl(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | 
     discovery = crawl.surface.discovery
     if discovery is None or verdicts[discovery.named_in] in {"absent", "denied", "failed"}:
         return Coverage(crawl.surface)
-    return await _crawl_discovered(crawl, progress)
+    return await _crawl_discovered(crawl, progress, named_in=discovery.named_in)
 
 
-async def _crawl_discovered(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
+async def _crawl_discovered(
+    crawl: Crawl, progress: Mapping[str, TableRead], *, named_in: str
+) -> Coverage | None:
     trail = crawl.trail.branch()
-    found = await Discoverer(crawl.client, crawl.surface, trail.emit).discover()
+    try:
+        found = await Discoverer(crawl.client, crawl.surface, trail.emit).discover()
+    except _OF_A_TABLE as failure:  # the list of names, read a moment ago, is not to be had any more
+        await _judge(crawl, trail, named_in, _describe_failure(failure), rows=0)
+        return Coverage(crawl.surface)
     requests = await _put(crawl, trail, staging.record_alone)
     for name, verdict in found.unreadable.items():
         read = progress.get(name)
@@ -100,6 +108,15 @@ async def _read_tables(
             reading.create_task(reader.read(), name=reader.table.name)
     verdicts = {reader.table.name: reader.verdict for reader in readers if reader.verdict}
     return verdicts if len(verdicts) == len(readers) else None
+
+
+def _describe_failure(failure: Failure) -> Verdict:
+    name: VerdictName = "failed"
+    if isinstance(failure, TableDenied):
+        name = "denied"
+    elif isinstance(failure, TableAbsent):
+        name = "absent"
+    return Verdict(name, reason=failure.message)
 
 
 async def _judge(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
@@ -140,12 +157,8 @@ class _Reader:
             return
         try:
             verdict = await self._read_to_end()
-        except TableDenied as failure:
-            verdict = Verdict("denied", reason=failure.message)
-        except TableAbsent as failure:
-            verdict = Verdict("absent", reason=failure.message)
-        except ResponseInvalid as failure:
-            verdict = Verdict("failed", reason=failure.message)
+        except _OF_A_TABLE as failure:
+            verdict = _describe_failure(failure)
         if verdict is None:
             await _put(self._crawl, self._trail, staging.record_alone)
             return
