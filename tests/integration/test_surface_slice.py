@@ -291,7 +291,7 @@ async def test_a_run_in_many_slices_discovers_in_the_last_and_comes_to_the_same_
     def drain_now_and_then(event: Event) -> None:
         if event.kind.name == "table.judged":
             judged.append(event)
-            if len(judged) % 9 == 0:
+            if len(judged) % 5 == 0:
                 case.parts.draining.set()
 
     parts = dataclasses.replace(case.parts, emit=drain_now_and_then)
@@ -299,9 +299,9 @@ async def test_a_run_in_many_slices_discovers_in_the_last_and_comes_to_the_same_
     while (await case.read_run(run_id))["state"] == "requested":
         slices += 1
         case.parts.draining.clear()
-        await dataclasses.replace(case, parts=parts).work_slice(run_id)
+        await dataclasses.replace(case, parts=parts).work_slice(run_id, instance_concurrency=1)
     run = await case.read_run(run_id)
-    assert slices > 3
+    assert slices > 2
     assert run["state"] == "unchanged"
     assert set(verdicts_of(run)) == {*SURFACE.tables, *DISCOVERED}
     assert await case.read_graph() == whole
