@@ -49,7 +49,11 @@ _DOCUMENTS = {
                      "file": "acme.jsonl"},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
-         "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"}]},
+         "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},
+        {"domain": "routing rules", "table": "sysrule_assignment", "…": "…", "flags": {"opaque": ["script"]}},
+        {"domain": "system properties", "table": "sys_properties", "…": "…", "values": ["instance_name"]}],
+        "discovered": [{"domain": "routing rules", "named_in": "dl_definition", "field": "matcher_table",
+                        "described_in": "sys_dictionary", "extends": "dl_matcher", "reference": "NAMES", "why": "…"}]},
 }  # fmt: skip
 _SAME_DOCUMENT = {"tenant pause": "tenant add", "tenant resume": "tenant add"}
 
