@@ -104,7 +104,8 @@ def test_edges_are_the_instances_references_and_links_with_their_source(deployed
     }
     assert fulfilled
     assert linked
-    assert {edge for edge in edges if edge[1] == "FULFILLED_BY"} == fulfilled
+    of_items = {edge for edge in edges if edge[3] == "sc_cat_item"}
+    assert {edge for edge in of_items if edge[1] == "FULFILLED_BY"} == fulfilled
     assert {edge for edge in edges if edge[3] == "sc_cat_item_category"} == linked
 
 
