@@ -282,13 +282,30 @@ async def test_discovered_rows_leave_the_graph_when_their_tables_were_read_whole
     assert {node.table for node in nodes_of(nodes, "lookup_row")} == DISCOVERED
 
 
+async def test_a_lookups_row_gets_its_own_columns_as_soon_as_they_can_be_read(case: Case) -> None:
+    """Also while some row of all lookups is hidden: what a subclass says stands in place of what its parent said."""
+    case.simulator.instance.access["sys_dictionary"] = Access(denied=True)
+    await case.sync()
+    hidden, *_ = stored(case, "dl_u_priority")
+    del case.simulator.instance.access["sys_dictionary"]
+    case.simulator.instance.access["dl_matcher"] = Access(hidden=frozenset({hidden}))
+    run = await case.sync()
+    assert verdicts_of(run)["dl_matcher"][0] == "hidden"
+    nodes, _ = await case.read_graph()
+    for sys_id, row in stored(case, "u_dl_site").items():
+        assert nodes[f"dl_matcher:{sys_id}"].attributes["u_site"] == row["u_site"]
+
+
 async def test_a_run_in_many_slices_discovers_in_the_last_and_comes_to_the_same_graph(case: Case) -> None:
     await case.sync()
     whole = await case.read_graph()
     run_id = await case.request_run()
     judged: list[Event] = []
+    case.events.clear()
+    case.simulator.clear_requests()
 
     def drain_now_and_then(event: Event) -> None:
+        case.events.append(event)
         if event.kind.name == "table.judged":
             judged.append(event)
             if len(judged) % 5 == 0:
@@ -303,5 +320,8 @@ async def test_a_run_in_many_slices_discovers_in_the_last_and_comes_to_the_same_
     run = await case.read_run(run_id)
     assert slices > 2
     assert run["state"] == "unchanged"
+    assert case.names().count("run.yielded") == slices - 1
+    described = [request for request in case.simulator.requests if "nameINdl_u" in str(request["query"])]
+    assert len(described) < 2 * slices, "discovered by the slice that had come so far, not by each"
     assert set(verdicts_of(run)) == {*SURFACE.tables, *DISCOVERED}
     assert await case.read_graph() == whole

@@ -148,7 +148,7 @@ class _Reader:
         self._position = Position(cursor=read.cursor if read else "", ended=bool(read and read.verdict))
         self._pages = read.pages if read else 0
         self._rows = read.rows if read else 0
-        self._asides = Asides()
+        self._asides: Asides | None = None
         self.verdict = read.verdict if read else None
 
     async def read(self) -> None:
@@ -172,18 +172,20 @@ class _Reader:
             self._counted = await self._count()
             begun = {"table": self.table.name, "counted": self._counted}
             await _put(self._crawl, self._trail, staging.begin_table, **begun)
-        asides = AsideReader(self._crawl.client, self._crawl.surface, self._trail.emit, self._counted)
-        self._asides = await asides.read(self.table)
         while not self._position.ended:
             if self._crawl.must_pause():
                 return None
             await self._read_page()
         counted = await self._count()
         verdict = judge_read(rows=self._rows, counted_before=self._counted, counted_after=counted)
-        return replace(verdict, reason=verdict.reason or self._asides.describe_unknown())
+        unknown = self._asides.describe_unknown() if self._asides else None
+        return replace(verdict, reason=verdict.reason or unknown)
 
     async def _read_page(self) -> None:
         client = self._crawl.client
+        if self._asides is None:
+            asides = AsideReader(client, self._crawl.surface, self._trail.emit, self._counted)
+            self._asides = await asides.read(self.table)
         fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
         page = fetched.page
         self._position = next_position(
