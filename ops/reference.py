@@ -45,7 +45,7 @@ _DOCUMENTS = {
     "credential set": {"tenant": "acme", "version": 1, "key_id": "k-3f9c27d1a0b4"},
     "sync": {"tenant": "acme", "request": 7},
     "runs": {"runs": ["each as `sync --wait`"]},
-    "graph export": {"tenant": "acme", "revision": 1, "nodes": 385, "edges": 1872, "digest": "310c736d…",
+    "graph export": {"tenant": "acme", "revision": 1, "nodes": 1389, "edges": 3616, "digest": "310c736d…",
                      "file": "acme.jsonl"},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
