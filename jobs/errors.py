@@ -11,7 +11,8 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     │   ├── SchedulerAway  WorkerAway  PrivilegeMissing  DatabaseBusy
     ├── InstanceFailure        the customer's ServiceNow instance did not answer as it should
     │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceSlow  InstanceThrottled
-    │   ├── InstanceAsleep  TableDenied  TableAbsent  ResponseInvalid  OrderIgnored  TransactionCancelled
+    │   ├── InstanceAsleep  TableDenied  TableAbsent  ResponseInvalid  OrderIgnored  PredicateIgnored
+    │   ├── TransactionCancelled
     └── RunFailure             the run itself
         ├── LeaseLost  RunGaveUp  OutsideSurface
 
@@ -272,7 +273,7 @@ class ResponseInvalid(InstanceFailure):
 
 
 class OrderIgnored(ResponseInvalid):
-    """Rows outside the predicate or out of order: the instance dropped a part of the query."""
+    """Rows out of order, or not after the cursor: the instance dropped a part of the query."""
 
     code = "order_ignored"
     audience = "tenant"
@@ -283,6 +284,12 @@ class TransactionCancelled(ResponseInvalid):
 
     code = "transaction_cancelled"
     audience = "tenant"
+
+
+class PredicateIgnored(OrderIgnored):
+    """Rows that do not answer the filter: the instance dropped a part of the query."""
+
+    code = "predicate_ignored"
 
 
 class RunFailure(Failure):

@@ -1,22 +1,24 @@
 """Records to nodes and edges: pure, row by row, driven by the surface.
 
-Node ids are `TABLE:SYS_ID` with the base table. A value stays the string that the instance gave; an empty
-string is a known emptiness, an absent attribute one that could not be read. A node's and an edge's canonical
-form is its line in the export, keys of `attributes` sorted; an edge's state is left out of it, since it follows
-from the other end. `hash` is the SHA-256 of that line.
+Node ids are `TABLE:SYS_ID` with the base table; a table's own node is `sys_db_object:NAME`. A value stays the
+string that the instance gave; an empty string is a known emptiness, an absent attribute one that could not be
+read. A node's and an edge's canonical form is its line in the export, keys of `attributes` sorted; an edge's
+state is left out of it, since it follows from the other end. `hash` is the SHA-256 of that line.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
-from jobs.surface import Link, Table
+from jobs.asides import Aside
+from jobs.errors import ResponseInvalid
+from jobs.surface import Table
 
 Row = Mapping[str, str]
 
@@ -88,18 +90,22 @@ class GraphPart:
     edge_count: int
 
 
-def build_part(table: Table, rows: Iterable[Row]) -> GraphPart:
-    """Build the nodes and edges of checked rows of one table."""
+def build_part(table: Table, rows: Iterable[Row], *, asides: Sequence[Aside] = ()) -> GraphPart:
+    """Build the nodes and edges of checked rows of one table; `asides` add attributes to its nodes.
+
+    Raises ResponseInvalid for a row that lacks what its node is called by.
+    """
     nodes: list[StagedNode] = []
     edges: list[StagedEdge] = []
+    attributes = table.attributes
     if table.link:
         for row in rows:
-            edges.extend(_build_link(table.name, table.link, row))
+            edges.extend(_build_link(table, attributes, row))
     else:
-        attributes = table.attributes
         for row in rows:
-            nodes.append(_build_node(table, attributes, row))
-            edges.extend(_build_references(table, row))
+            node_id = _build_id(table, row)
+            nodes.append(_build_node(table, node_id, _read_attributes(attributes, asides, row), row))
+            edges.extend(_build_references(table, node_id, row))
     return GraphPart(_ENCODER.encode(nodes), _ENCODER.encode(edges), len(nodes), len(edges))
 
 
@@ -128,27 +134,42 @@ def digest_lines(nodes: Iterable[NodeLine], edges: Iterable[EdgeLine]) -> str:
     return digest.hexdigest()
 
 
-def _build_node(table: Table, attributes: tuple[str, ...], row: Row) -> StagedNode:
-    sys_id = row["sys_id"]
+def _build_id(table: Table, row: Row) -> str:
+    key = row.get(table.key, "").strip()
+    if not key:
+        raise ResponseInvalid(
+            f"A row of {table.name} has no {table.key}, by which it is called: grant the integration user read access "
+            "to that field."
+        )
+    return f"{table.base}:{key}"
+
+
+def _read_attributes(names: tuple[str, ...], asides: Sequence[Aside], row: Row) -> dict[str, str]:
+    found = {name: row[name] for name in names if name in row}
+    for aside in asides:
+        if (value := aside.value_of(row["sys_id"])) is not None:
+            found[aside.attribute] = value
+    return found
+
+
+def _build_node(table: Table, node_id: str, attributes: Mapping[str, str], row: Row) -> StagedNode:
     line = NodeLine(
-        id=f"{table.base}:{sys_id}",
+        id=node_id,
         kind=table.kind or "",
         table=row.get("sys_class_name") or table.name,
-        sys_id=sys_id,
+        sys_id=node_id.partition(":")[2],
         name=row.get(table.label, ""),
-        attributes={key: row[key] for key in attributes if key in row},
+        attributes=attributes,
     )
     return StagedNode(line.id, line.kind, line.table, line.name, line.attributes, hash_line(line))
 
 
-def _build_references(table: Table, row: Row) -> Iterator[StagedEdge]:
-    sys_id = row["sys_id"]
-    from_id = f"{table.base}:{sys_id}"
+def _build_references(table: Table, from_id: str, row: Row) -> Iterator[StagedEdge]:
     for field, reference in table.references.items():
-        value = row.get(field)
+        value = row.get(field, "").strip()
         if not value:
             continue
-        source = Source(table.base, sys_id, field)
+        source = Source(table.base, row["sys_id"], field)
         targets = _split_list(value) if reference.many else (value,)
         for target in targets:
             if _REFERENCE.match(target):
@@ -160,16 +181,22 @@ def _split_list(value: str) -> Iterable[str]:
     return dict.fromkeys(map(str.strip, value.split(",", _MOST_TARGETS)[:_MOST_TARGETS]))
 
 
-def _build_link(table: str, link: Link, row: Row) -> Iterator[StagedEdge]:
+def _build_link(table: Table, attributes: tuple[str, ...], row: Row) -> Iterator[StagedEdge]:
+    link = table.link
+    assert link is not None
     start, end = row.get(link.start.field), row.get(link.end.field)
     if start and end and _REFERENCE.match(start) and _REFERENCE.match(end):
-        source = Source(table, row["sys_id"], link.end.field)
-        yield _build_edge(link.kind, f"{link.start.table}:{start}", f"{link.end.table}:{end}", source)
+        source = Source(table.name, row["sys_id"], link.end.field)
+        said = {name: row[name] for name in attributes if name in row}
+        yield _build_edge(link.kind, f"{link.start.table}:{start}", f"{link.end.table}:{end}", source, said)
 
 
-def _build_edge(kind: str, from_id: str, to_id: str, source: Source) -> StagedEdge:
-    line = EdgeLine(kind=kind, from_id=from_id, to_id=to_id, source=source, attributes={})
+def _build_edge(
+    kind: str, from_id: str, to_id: str, source: Source, attributes: Mapping[str, str] | None = None
+) -> StagedEdge:
+    said = attributes or {}
+    line = EdgeLine(kind=kind, from_id=from_id, to_id=to_id, source=source, attributes=said)
     origin = f"{source.table}:{source.sys_id}:{source.field}"
     return StagedEdge(
-        from_id=from_id, kind=kind, to_id=to_id, source=origin, attributes={}, hash=hash_line(line)
+        from_id=from_id, kind=kind, to_id=to_id, source=origin, attributes=said, hash=hash_line(line)
     )

@@ -2,9 +2,9 @@
 
 ServiceNow answers 200 to many things that are no answer: an error after partial rows, a page for people, a
 query of which a part was dropped. So a page counts only if it parses, holds a list of rows of strings, and
-every row is after the cursor and in order; what was not asked for is dropped. NUL, which PostgreSQL stores in no
-text, and half of a surrogate pair, which is no character, become U+FFFD: one such value must not keep its table
-from being read for ever. Bytes that are no UTF-8 are refused: no instance writes them.
+every row is after the cursor, in order, and answers the filter; what was not asked for is dropped. NUL, which
+PostgreSQL stores in no text, and half of a surrogate pair, which is no character, become U+FFFD: one such value must
+not keep its table from being read for ever. Bytes that are no UTF-8 are refused: no instance writes them.
 
 Paging is by `sys_id`, which is unique and never changes: an offset drifts under writes. The instance applies
 the limit before row ACLs, so a short page is the end only when the rest of the window, by `X-Total-Count` of
@@ -20,6 +20,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from jobs.errors import OrderIgnored, ResponseInvalid, TransactionCancelled
+from jobs.filters import check_rows
 from jobs.surface import Table
 
 _SYS_ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -117,8 +118,9 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
     """Parse and check one answer of the Table API.
 
     Raises ResponseInvalid for anything that is not a list of rows of strings, TransactionCancelled where the
-    instance broke it off (KB1297438), and OrderIgnored when a row is not after `cursor`, not in order, or there
-    twice: the instance dropped a part of the query (query ACLs do so, with 200).
+    instance broke it off (KB1297438), OrderIgnored when a row is not after `cursor`, not in order, or there twice,
+    and PredicateIgnored when one does not answer the table's filter: the instance dropped a part of the query (query
+    ACLs do so, with 200).
     """
     answer = _decode(_TABLE_DECODER, body)
     if answer is None:
@@ -152,6 +154,7 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
             rows[index] = {key: value for key, value in row.items() if key in allowed}
         if has_nul:
             rows[index] = {key: value.replace(_NUL, "\ufffd") for key, value in rows[index].items()}
+    check_rows(rows, table=table.name, filter_text=table.filter, fields=allowed)
     return Page(rows=tuple(rows), surprises=surprises)
 
 

@@ -11,7 +11,7 @@ import importlib
 import json
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +19,9 @@ from uuid import UUID
 import worker
 from jobs.errors import Failure, UsageFailure
 from jobs.events import KINDS, SCHEDULER_TICKED, Event
-from jobs.surface import Table, read_surface
+from ops.integration_guide import build_guide
+from ops.markdown import build_table, code
+from ops.surface_page import build_surface
 from worker.command.arguments import build_parser
 from worker.command.documents import describe_process, describe_run, describe_tenant_status
 from worker.command.main import FAILED, INTERRUPTED, WRONG_USAGE
@@ -44,11 +46,15 @@ _DOCUMENTS = {
     "credential set": {"tenant": "acme", "version": 1, "key_id": "k-3f9c27d1a0b4"},
     "sync": {"tenant": "acme", "request": 7},
     "runs": {"runs": ["each as `sync --wait`"]},
-    "graph export": {"tenant": "acme", "revision": 1, "nodes": 385, "edges": 1872, "digest": "310c736d…",
+    "graph export": {"tenant": "acme", "revision": 1, "nodes": 1389, "edges": 3616, "digest": "310c736d…",
                      "file": "acme.jsonl"},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
-         "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"}]},
+         "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},
+        {"domain": "routing rules", "table": "sysrule_assignment", "…": "…", "flags": {"opaque": ["script"]}},
+        {"domain": "system properties", "table": "sys_properties", "…": "…", "values": ["instance_name"]}],
+        "discovered": [{"domain": "routing rules", "named_in": "dl_definition", "field": "matcher_table",
+                        "described_in": "sys_dictionary", "extends": "dl_matcher", "reference": "NAMES", "why": "…"}]},
 }  # fmt: skip
 _SAME_DOCUMENT = {"tenant pause": "tenant add", "tenant resume": "tenant add"}
 
@@ -66,13 +72,6 @@ _SETTINGS = """\
 Every process and every command reads its settings from environment variables, once, at its start. An empty
 variable counts as not set. A variable that begins with `ZAPTIK_` and is not in this table is an error that
 names it; those that begin with `ZAPTIK_TEST_` belong to the tests and are passed over.
-"""
-_SURFACE = """\
-# Read surface
-
-All that is ever asked of an instance. A table or field that is not here is not asked for, and a field that
-comes unasked is dropped. Values are read as they are stored, never as they are displayed. The role is one that
-permits the read; others may. A word in brackets says what of a node or an edge the field becomes.
 """
 _EVENTS = """\
 # Events
@@ -110,7 +109,8 @@ def build_pages() -> dict[str, str]:
     """Build every generated page by its file's name."""
     pages = {
         "settings.md": _build_settings(),
-        "surface.md": _build_surface(),
+        "surface.md": build_surface(),
+        "integration-guide.md": build_guide(),
         "events.md": _build_events(),
         "errors.md": _build_errors(),
         "metrics.md": _build_metrics(),
@@ -130,17 +130,6 @@ def main() -> int:
     return 0
 
 
-def _build_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(header), "|" + "---|" * len(header), *map(line, rows), ""]
-
-
-def _code(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
 def _build_settings() -> list[str]:
     rows = [
         (f"`{row.variable}`", row.type, f"`{row.default}`" if row.default else "", row.meaning)
@@ -148,62 +137,18 @@ def _build_settings() -> list[str]:
     ]
     return [
         _SETTINGS,
-        *_build_table(("variable", "type", "default", "meaning"), rows),
+        *build_table(("variable", "type", "default", "meaning"), rows),
     ]
-
-
-def _build_surface() -> list[str]:
-    surface = read_surface()
-    lines = [
-        _SURFACE,
-        f"{len(surface.tables)} tables; surface version `{surface.version}`.",
-        "",
-    ]
-    for domain in dict.fromkeys(table.domain for table in surface.tables.values()):
-        lines += [f"## {domain[0].upper()}{domain[1:]}", ""]
-        for table in surface.tables.values():
-            if table.domain == domain:
-                lines += _describe_table(table)
-    return lines
-
-
-def _describe_table(table: Table) -> Iterator[str]:
-    yield f"### {table.name}"
-    yield ""
-    yield table.why
-    yield ""
-    yield f"- Role: `{table.role}`. Plugin: {f'`{table.plugin}`' if table.plugin else 'none'}."
-    if table.filter:
-        yield f"- Filter: `{table.filter}`."
-    yield f"- Fields: {', '.join(_describe_field(table, name) for name in table.fields)}."
-    if table.link:
-        start, end = table.link.start, table.link.end
-        yield (
-            f"- Becomes: an edge `{table.link.kind}` from `{start.table}:` the value of `{start.field}` to "
-            f"`{end.table}:` the value of `{end.field}`."
-        )
-    else:
-        yield f"- Becomes: a node of kind `{table.kind}` with the id `{table.base}:SYS_ID`."
-        for name, reference in table.references.items():
-            each = ", one for each value in the list" if reference.many else ""
-            yield f"- `{name}` becomes: an edge `{reference.kind}` to `{reference.to}:` its value{each}."
-    yield ""
-
-
-def _describe_field(table: Table, name: str) -> str:
-    marks = {"sys_id": "id", "sys_class_name": "table", table.label if table.kind else "": "name"}
-    mark = "edge" if name in table.references else marks.get(name, "")
-    return f"`{name}`" + (f" ({mark})" if mark else "")
 
 
 def _build_events() -> list[str]:
     rows = [
-        (f"`{kind.name}`", kind.why, _code(kind.fields), kind.level, "yes" if kind.audited else "")
+        (f"`{kind.name}`", kind.why, code(kind.fields), kind.level, "yes" if kind.audited else "")
         for kind in KINDS.values()
     ]
     return [
         _EVENTS,
-        *_build_table(("event", "why it is told", "fields", "level", "audited"), rows),
+        *build_table(("event", "why it is told", "fields", "level", "audited"), rows),
     ]
 
 
@@ -234,7 +179,7 @@ def _build_error_table(kinds: Iterable[type[Failure]]) -> list[str]:
         for kind in sorted(kinds, key=lambda kind: kind.code)
         if "code" in vars(kind)
     ]
-    return _build_table(("code", "retry", "audience", "exit", "meaning"), rows)
+    return build_table(("code", "retry", "audience", "exit", "meaning"), rows)
 
 
 def _exit_code(kind: type[Failure]) -> int:
@@ -253,7 +198,7 @@ def _build_metrics() -> list[str]:
     ]
     for process in ("worker", "scheduler"):
         lines += [f"## {process[0].upper()}{process[1:]}", ""]
-        lines += _build_table(("metric", "type", "labels", "meaning"), _read_metrics(process))
+        lines += build_table(("metric", "type", "labels", "meaning"), _read_metrics(process))
     return lines
 
 
@@ -269,7 +214,7 @@ def _read_metrics(process: str) -> Iterator[tuple[str, str, str, str]]:
     for family in metrics.registry.collect():
         labels = dict.fromkeys(name for sample in family.samples for name in sample.labels if name != "le")
         suffix = "_total" if family.type == "counter" else ""
-        yield f"`{family.name}{suffix}`", family.type, _code(labels), family.documentation
+        yield f"`{family.name}{suffix}`", family.type, code(labels), family.documentation
 
 
 def _build_command() -> list[str]:
@@ -320,7 +265,7 @@ def _describe_arguments(name: str, parser: argparse.ArgumentParser) -> list[str]
     told = [
         (f"`{word}`", action.help or "") for action, word in zip(ordered, words, strict=True) if action.help
     ]
-    return [f"`{usage} [--json]`", "", *(_build_table(("argument", "meaning"), told) if told else ())]
+    return [f"`{usage} [--json]`", "", *(build_table(("argument", "meaning"), told) if told else ())]
 
 
 def _describe_word(action: argparse.Action) -> str:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.errors import InvalidSetting, UnknownSetting
+from jobs.sensitive import describe_property_refusal
 
 PREFIX: Final = "ZAPTIK_"
 _TEST_PREFIX: Final = "ZAPTIK_TEST_"
@@ -169,12 +170,25 @@ def _split_networks(value: object) -> object:
         ) from None
 
 
+def _check_property_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    for place, name in enumerate(names, start=1):
+        if refusal := describe_property_refusal(name):
+            raise ValueError(f"name {place} {refusal}: leave it out")
+    return names
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis_url)]
 HostPatterns = Annotated[
     tuple[Annotated[str, AfterValidator(_check_host_pattern)], ...], BeforeValidator(_split_list)
 ]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_networks)]
+PropertyNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_split_list),
+    AfterValidator(_check_property_names),
+    Field(max_length=200),
+]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -244,6 +258,11 @@ class Settings(BaseSettings):
     )
     instance_concurrency: int = Field(
         4, ge=1, le=64, description="The most requests at once to one instance."
+    )
+    property_names: PropertyNames = Field(
+        (),
+        description="System properties whose values are read beside those of the read surface, separated by commas or "
+        "spaces. A name that looks like a secret's is refused, and a value of a secret type is never read.",
     )
     max_attempts: int = Field(5, ge=1, le=100, description="How often a run is tried before it is given up.")
     drain_seconds: Seconds = Field(

@@ -1,7 +1,8 @@
 """The read surface: every table and field that is ever asked for, as data.
 
 Each `.toml` file here is one domain. The client can ask for nothing else, the graph is built by what it says,
-and the integration guide and `zaptik surface` are made from it. A new table is data only.
+and the integration guide and `zaptik surface` are made from it. A new table is data only. What follows from it
+for one instance (discovered tables, flags, values of properties) is in `jobs.derived`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from jobs.filters import name_fields
+from jobs.sensitive import describe_property_refusal
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_WALK = re.compile(r"[a-z][a-z0-9_]*\.name\Z")
 _KEYS = {
-    "name", "extends", "kind", "label", "fields", "why", "role", "plugin", "filter", "references", "link",
+    "name", "extends", "kind", "key", "label", "fields", "why", "role", "plugin", "filter", "references", "link",
+    "flags", "values",
 }  # fmt: skip
+_TABLES = "sys_db_object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A many-to-many table's row as an edge."""
+    """A many-to-many table's row as an edge; its other fields are the edge's attributes."""
 
     kind: str
     start: End
@@ -51,8 +58,12 @@ class Link:
 class Table:
     """A table of the surface: what is asked of it, why, and what its rows become.
 
-    `base` is the table that a node's id is written with, `depth` how many parents the surface knows. `kind` is
-    None for a many-to-many table, whose rows are edges by `link`.
+    `base` is the table that a node's id is written with, `depth` how many parents the surface knows, `key` the
+    field that the id ends with: a table's node is called by the table's name, since most of what refers to a
+    table does so by its name. `kind` is None for a many-to-many table, whose rows are edges by `link`.
+
+    `flags` are attributes that say whether any of some columns is not empty; the columns themselves are never
+    read. `values` are the names of the only records whose `value` is read, each with why.
     """
 
     domain: str
@@ -65,14 +76,18 @@ class Table:
     base: str = ""
     depth: int = 0
     kind: str | None = None
+    key: str = "sys_id"
     label: str = "name"
     references: Mapping[str, Reference] = field(default_factory=dict)
     link: Link | None = None
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """The fields that a node keeps as they are: neither its identity nor a reference."""
-        apart = {"sys_id", "sys_class_name", self.label, *self.references}
+        """The fields that a node or an edge keeps as they are: neither its identity nor a reference."""
+        apart = {"sys_id", "sys_class_name", *self.references}
+        apart |= {self.link.start.field, self.link.end.field} if self.link else {self.label}
         return tuple(sorted(name for name in self.fields if name not in apart))
 
     @property
@@ -82,11 +97,29 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Discovery:
+    """Tables that an instance names itself: in `field` of `named_in`, described by its dictionary.
+
+    They extend `extends`, a table of the surface; a column that refers to a record becomes an edge of kind
+    `reference`.
+    """
+
+    domain: str
+    named_in: str
+    field: str
+    described_in: str
+    extends: str
+    reference: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Surface:
     """All tables by name, in the order they are read, and a version that changes with their content."""
 
     version: str
     tables: Mapping[str, Table]
+    discovery: Discovery | None = None
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -98,11 +131,27 @@ class Surface:
         """The tables that say more of a record than their parent does."""
         return tuple(table.name for table in self.tables.values() if table.depth)
 
+    def with_tables(self, found: Iterable[Table]) -> Surface:
+        """Give the surface with the tables that were discovered on one instance."""
+        return replace(self, tables={**self.tables, **{table.name: table for table in found}})
+
+    def with_values(self, names: Iterable[str]) -> Surface:
+        """Give the surface with further names of records whose value is read; ValueError for a refused one."""
+        more = dict.fromkeys(names, "A setting of this deployment names it.")
+        tables = {
+            name: replace(table, values=more | dict(table.values)) if table.values else table
+            for name, table in self.tables.items()
+        }
+        for table in tables.values():
+            _check_values(table)
+        return replace(self, tables=tables)
+
 
 @cache
 def read_surface() -> Surface:
     """Read the packaged surface; a table that contradicts itself is a ValueError."""
     tables: dict[str, Table] = {}
+    discovery: Discovery | None = None
     digest = hashlib.sha256()
     paths = (path for path in files(__name__).iterdir() if path.name.endswith(".toml"))
     for path in sorted(paths, key=lambda path: path.name):
@@ -114,7 +163,11 @@ def read_surface() -> Surface:
             if table.name in tables:
                 raise ValueError(f"the table {table.name} stands twice in the surface")
             tables[table.name] = table
-    return Surface(version=digest.hexdigest()[:12], tables=tables)
+        if found := document.get("discovery"):
+            discovery = Discovery(domain=document["domain"], **found)
+    if discovery and not {discovery.named_in, discovery.described_in, discovery.extends} <= tables.keys():
+        raise ValueError("the discovery rests on a table that is not in the surface")
+    return Surface(version=digest.hexdigest()[:12], tables=tables, discovery=discovery)
 
 
 def _parse_table(domain: str, entry: Mapping[str, Any], *, parent: Table | None) -> Table:
@@ -148,21 +201,54 @@ def _build_table(domain: str, entry: Mapping[str, Any], *, parent: Table | None)
         base=parent.base if parent else name,
         depth=parent.depth + 1 if parent else 0,
         kind=entry.get("kind"),
+        key=parent.key if parent else entry.get("key", "sys_id"),
         label=parent.label if parent else entry.get("label", "name"),
         references=references,
         link=Link(link["kind"], End(**link["from"]), End(**link["to"])) if link else None,
+        flags=(dict(parent.flags) if parent else {})
+        | {key: _parse_columns(columns) for key, columns in entry.get("flags", {}).items()},
+        values=dict(entry.get("values", {})),
     )
 
 
+def _parse_columns(columns: object) -> tuple[str, ...]:
+    if not isinstance(columns, list) or not columns:
+        raise TypeError("a flag is a list of columns")
+    return tuple(columns)
+
+
 def _check_table(table: Table) -> None:
-    if odd := [name for name in (table.name, *table.fields) if not _NAME.match(name)]:
+    columns = [column for flag in table.flags.values() for column in flag]
+    plain = [name for name in table.fields if not (_WALK.match(name) and _names_table(table, name))]
+    if odd := [name for name in (table.name, *plain, *table.flags, *columns) if not _NAME.match(name)]:
         raise ValueError(f"{table.name} uses what cannot be a name: {', '.join(map(repr, odd))}")
     if len(set(table.fields)) != len(table.fields):
         raise ValueError(f"{table.name} names a field twice")
     if (table.kind is None) == (table.link is None):
         raise ValueError(f"{table.name} must be a kind of node or a link, and not both")
-    needed = {*table.references} | ({table.label} if table.kind else set())
+    needed = {*table.references, *name_fields(table.filter)} | (
+        {table.label, table.key} if table.kind else set()
+    )
     if table.link:
         needed |= {table.link.start.field, table.link.end.field}
     if missing := needed - set(table.fields):
         raise ValueError(f"{table.name} uses fields it does not ask for: {', '.join(sorted(missing))}")
+    if read := {*columns, *table.flags} & set(table.fields):
+        raise ValueError(f"{table.name} reads what only a flag may speak of: {', '.join(sorted(read))}")
+    if table.flags and table.link:
+        raise ValueError(f"{table.name} is a link and can have no flag")
+    _check_values(table)
+
+
+def _names_table(table: Table, field_name: str) -> bool:
+    """Say whether a field walks to the name of a table: the one walk that is allowed, since ids need it."""
+    reference = table.references.get(field_name)
+    return reference is not None and reference.to == _TABLES
+
+
+def _check_values(table: Table) -> None:
+    if table.values and not {"name", "type"} <= set(table.fields):
+        raise ValueError(f"{table.name} has values, and no name and type to tell which may be read")
+    for place, name in enumerate(table.values, start=1):
+        if refusal := describe_property_refusal(name):
+            raise ValueError(f"{table.name}: name {place} of its values {refusal}")

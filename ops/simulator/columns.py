@@ -25,10 +25,12 @@ Kind = Literal[
     "script",
     "html",
     "class",
+    "email",
+    "password2",
 ]
 
 TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-_WORD = re.compile(r"(?P<name>\w+)(?::(?P<kind>[a-z]+))?(?:>(?P<target>\w+))?(?:\?(?P<key>\w+))?\Z")
+_WORD = re.compile(r"(?P<name>\w+)(?::(?P<kind>[a-z0-9]+))?(?:>(?P<target>\w+))?(?:\?(?P<key>\w+))?\Z")
 _SYSTEM = (
     "sys_id sys_created_on:datetime sys_created_by sys_updated_on:datetime sys_updated_by "
     "sys_mod_count:integer sys_tags"

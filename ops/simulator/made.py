@@ -13,6 +13,9 @@ from ops.simulator.made_catalog import catalog_tables
 from ops.simulator.made_dictionary import dictionary_tables
 from ops.simulator.made_forbidden import forbidden_tables
 from ops.simulator.made_groups import group_tables
+from ops.simulator.made_rules import rule_tables
+from ops.simulator.made_services import service_tables
+from ops.simulator.made_settings import setting_tables
 from ops.simulator.making import Maker
 from ops.simulator.store import Store
 
@@ -25,6 +28,9 @@ def made_store(*, seed: int = 1, groups: int = 200, items: int = 300) -> Store:
         **group_tables(maker, groups),
         **catalog_tables(maker, items, groups),
         **forbidden_tables(maker),
+        **service_tables(maker, items, groups),
+        **rule_tables(maker, groups),
+        **setting_tables(maker, groups),
         **dictionary_tables(maker, known_tables().values()),
     }
     for name, rows in tables.items():

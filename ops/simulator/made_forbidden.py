@@ -18,6 +18,10 @@ def forbidden_tables(maker: Maker) -> dict[str, list[Row]]:
         "incident": _rows(maker, "incident", "number", "short_description", "description"),
         "sc_request": _rows(maker, "sc_request", "number", "short_description"),
         "sys_attachment": _rows(maker, "sys_attachment", "file_name", "table_name"),
+        "sys_user_grmember": _rows(maker, "sys_user_grmember", "user", "group"),
+        "sn_hr_core_case": _rows(maker, "sn_hr_core_case", "number", "short_description", "subject_person"),
+        "sn_hr_core_profile": _rows(maker, "sn_hr_core_profile", "name", "user", "personal_email"),
+        "awa_work_item": _rows(maker, "awa_work_item", "number", "assigned_to"),
     }
 
 

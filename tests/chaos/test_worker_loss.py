@@ -107,12 +107,17 @@ def check_one_whole_revision(stack: Stack, run: dict[str, Any]) -> None:
         assert found == read_table_rows(stack, table)
 
 
+def is_aside(request: dict[str, Any]) -> bool:
+    fields = request["query"]["sysparm_fields"].split(",")
+    return fields == ["sys_id"] or "value" in fields[3:]
+
+
 def check_little_was_read_twice(stack: Stack) -> None:
-    """At most one page and one count of each table were asked for again."""
+    """At most one page of each table was asked for again; its asides are read by each slice that reads its rows."""
     asked = Counter(
         (request["path"], request["query"].get("sysparm_query"), request["query"].get("sysparm_offset"))
         for request in stack.instances[TENANT].fetch_requests()
-        if "/table/" in request["path"]
+        if "/table/" in request["path"] and not is_aside(request)
     )
     again = Counter(path for (path, *_), times in asked.items() for _ in range(times - 1))
     assert all(times <= 1 for times in again.values()), again

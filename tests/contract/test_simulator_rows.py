@@ -15,7 +15,10 @@ from ops.simulator.making import Maker
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 STORE = made_store(seed=3, groups=1_200, items=100)
-PEOPLE_AND_WORK = ("sys_user", "incident", "sc_request", "sys_attachment")
+PEOPLE_AND_WORK = (
+    "sys_user", "incident", "sc_request", "sys_attachment", "sys_user_grmember", "sn_hr_core_case",
+    "sn_hr_core_profile", "awa_work_item",
+)  # fmt: skip
 
 
 def give_content(store: Store) -> dict[str, list[dict[str, str]]]:
@@ -96,11 +99,34 @@ def test_nothing_of_the_read_surface_is_a_canary(table: str) -> None:
         ("sys_user_group", "default_assignee"), ("sys_user_group", "sys_created_by"),
         ("sys_user_group", "sys_updated_by"), ("sc_cat_item", "owner"), ("sc_cat_item", "delivery_plan_script"),
         ("sc_cat_item_producer", "script"), ("sc_catalog", "manager"), ("sc_category", "entitlement_script"),
-        ("cmn_cost_center", "manager"),
+        ("cmn_cost_center", "manager"), ("sc_cat_item_delivery_plan", "script"),
+        ("sc_cat_item_delivery_task", "assigned_to"), ("sc_cat_item_delivery_task", "condition_script"),
+        ("user_criteria", "user"), ("user_criteria", "script"), ("item_option_new", "default_value"),
+        ("item_option_new", "reference_qual"), ("sn_hr_core_template", "assigned_to"),
+        ("sn_hr_core_template", "template"), ("sn_hr_core_template", "skills"),
+        ("sn_hr_core_service", "fulfillment_instructions"), ("sysrule_assignment", "user"),
+        ("sysrule_assignment", "script"), ("dl_u_assignment", "assigned_to"), ("u_dl_site", "u_on_call"),
+        ("u_dl_site", "u_watchers"), ("u_dl_site", "u_contact_email"), ("u_dl_site", "u_guard_script"),
+        ("u_dl_site", "u_door_password"), ("awa_queue", "script"), ("sys_properties", "value"),
+        ("sys_dictionary", "default_value"),
     ],
 )  # fmt: skip
 def test_personal_and_script_columns_hold_canaries(table: str, column: str) -> None:
     assert any("CANARY" in row[column] for row in STORE.rows(table))
+
+
+def test_every_property_that_may_not_be_read_holds_a_canary_and_the_others_none() -> None:
+    listed = read_surface().tables["sys_properties"].values
+    rows = {row["name"]: row["value"] for row in STORE.rows("sys_properties")}
+    assert {name for name, value in rows.items() if "CANARY" in value} == rows.keys() - listed.keys()
+    assert rows.keys() & listed.keys()
+
+
+def test_lookups_stand_in_tables_that_extend_the_matcher_and_are_described() -> None:
+    matchers = {row["matcher_table"] for row in STORE.rows("dl_definition")}
+    assert matchers == {row["sys_class_name"] for row in STORE.rows("dl_matcher")}
+    described = {row["name"] for row in STORE.rows("sys_dictionary") if row["element"]}
+    assert matchers <= described
 
 
 @pytest.mark.parametrize("table", PEOPLE_AND_WORK)

@@ -87,11 +87,13 @@ def test_the_program_on_the_page_checks_a_digest(altered: bytes, said: str) -> N
 
 
 def test_the_page_lists_the_kinds_that_the_surface_gives() -> None:
-    tables = read_surface().tables.values()
+    surface = read_surface()
+    tables = surface.tables.values()
+    assert surface.discovery is not None
     nodes = {table.kind for table in tables if table.kind}
     references = {reference.kind for table in tables for reference in table.references.values()}
     links = {table.link.kind for table in tables if table.link}
-    assert read_first_cells("Kinds") == nodes | references | links
+    assert read_first_cells("Kinds") == nodes | references | links | {surface.discovery.reference}
 
 
 def test_the_page_lists_every_state_and_every_verdict() -> None:

@@ -13,11 +13,20 @@ from dataclasses import dataclass
 
 import pytest
 
+from jobs.events import Event
+from jobs.surface import read_surface
+from ops.local.certificates import Certificates, write_certificates
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from ops.simulator import Simulator, made_store
 from tests.conftest import Deployment
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
+from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
 from worker.postgres.tenants import StoredCredentials, Tenant, add_tenant, change_state, store_credentials
+from worker.servicenow import build_trust
+from worker.settings import Settings, read_settings
+from worker.sync import Parts
+from worker.vault import new_keyring
 
 AddTenant = Callable[..., Awaitable[Tenant]]
 
@@ -132,3 +141,54 @@ def own_server() -> Iterator[EmbeddedPostgres]:
     """Give an empty server for tests that break roles, privileges or schemas."""
     with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Give a server's certificate, and the authority that vouches for it."""
+    return write_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def simulator(certificates: Certificates) -> Iterator[Simulator]:
+    """Give a running simulated instance with few rows."""
+    files = (certificates.cert_file, certificates.key_file)
+    store = made_store(seed=5, groups=45, items=20)
+    with Simulator(store, tls=files, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(deployment: Deployment, simulator: Simulator, certificates: Certificates) -> Settings:
+    """Give a worker's settings for the simulator: small pages, short waits."""
+    return read_settings(
+        {
+            "ZAPTIK_DATABASE_URL": deployment.app_url,
+            "ZAPTIK_INSTANCE_HOSTS": simulator.url.removeprefix("https://"),
+            "ZAPTIK_CA_FILE": str(certificates.ca_file),
+            "ZAPTIK_PAGE_ROWS": "10",
+            "ZAPTIK_RETRY_BASE_SECONDS": "0.01",
+            "ZAPTIK_RETRY_CAP_SECONDS": "0.01",
+        }
+    )
+
+
+@pytest.fixture
+async def case(
+    app: Connection, admin: Connection, add_fresh_tenant: AddTenant, simulator: Simulator, settings: Settings
+) -> Case:
+    """Give a fresh tenant of the simulator's, and what reads it in this process."""
+    tenant = await add_fresh_tenant()
+    await admin.execute(
+        "UPDATE control.tenant SET url = %s WHERE tenant_id = %s", [simulator.url, tenant.tenant_id]
+    )
+    events: list[Event] = []
+    parts = Parts(
+        settings=settings,
+        keyring=new_keyring(),
+        trust=build_trust(settings.ca_file),
+        surface=read_surface(),
+        worker="this test",
+        emit=events.append,
+    )
+    return Case(app, admin, parts, tenant, simulator, events)

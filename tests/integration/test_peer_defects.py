@@ -9,15 +9,12 @@ import pytest
 
 from ops.simulator import Fault
 from ops.simulator.access import Access
-from tests.integration import test_slice as slices
-from tests.integration.test_slice import GROUPS, Case
+from tests.integration.slice_case import Case
 from worker.postgres import runs, staging
 
 pytestmark = pytest.mark.anyio
-case, certificates = slices.case, slices.certificates
-settings, simulator = slices.settings, slices.simulator
 
-ITEMS = "sc_cat_item"
+GROUPS, ITEMS = "sys_user_group", "sc_cat_item"
 EVER: dict[str, Any] = {"times": 0}
 
 

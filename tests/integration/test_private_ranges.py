@@ -6,12 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from tests.integration import test_slice as slices
-from tests.integration.test_slice import Case
+from tests.integration.slice_case import Case
 
 pytestmark = pytest.mark.anyio
-case, certificates = slices.case, slices.certificates
-settings, simulator = slices.settings, slices.simulator
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,25 @@ def test_surface_needs_no_setting(
     [groups] = [table for table in document["tables"] if table["table"] == "sys_user_group"]
     assert groups.keys() == {"domain", "table", "fields", "filter", "why", "role", "plugin"}
     assert groups["fields"][0] == "sys_id"
+    [rules] = [table for table in document["tables"] if table["table"] == "sysrule_assignment"]
+    assert rules["flags"] == {"opaque": ["script"]}
+    assert "script" not in rules["fields"]
+    [rule] = document["discovered"]
+    assert (rule["named_in"], rule["field"]) == ("dl_definition", "matcher_table")
+
+
+def test_surface_shows_the_properties_that_the_deployment_adds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZAPTIK_PROPERTY_NAMES", "x_acme.switch")
+    assert main(["surface", "--json"]) == 0
+    [properties] = [
+        table for table in json.loads(capsys.readouterr().out)["tables"] if table["table"] == "sys_properties"
+    ]
+    assert "x_acme.switch" in properties["values"]
+    assert properties["fields"] == ["sys_id", "name", "type", "description", "value"]
+    assert main(["surface"]) == 0
+    assert "x_acme.switch" in capsys.readouterr().out
 
 
 def test_without_json_nothing_is_a_document_and_with_it_nothing_is_a_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.asides import Aside
+from jobs.errors import ResponseInvalid
 from jobs.graph import EdgeLine, NodeLine, Source, build_part, digest_lines, encode_line, hash_line
 from jobs.surface import End, Link, Reference, Table, read_surface
 
@@ -193,6 +196,56 @@ def test_a_many_to_many_row_is_an_edge_and_no_node() -> None:
 @pytest.mark.parametrize("row", [{"u_thing": B}, {"u_folder": C}, {"u_thing": "", "u_folder": C}, {}])
 def test_a_many_to_many_row_with_an_end_missing_is_nothing(row: dict[str, str]) -> None:
     assert build_part(FILING, [{"sys_id": A, **row}]).edge_count == 0
+
+
+def test_a_many_to_many_rows_other_fields_are_the_edges_attributes() -> None:
+    table = dataclasses.replace(FILING, fields=(*FILING.fields, "order", "u_unread"))
+    (edge,) = json.loads(build_part(table, [{"sys_id": A, "u_thing": B, "u_folder": C, "order": "7"}]).edges)
+    assert edge["attributes"] == {"order": "7"}
+    line = EdgeLine(
+        kind="FILED_IN", from_id=f"u_root:{B}", to_id=f"u_folder:{C}", source=Source("u_filing", A, "u_folder"),
+        attributes={"order": "7"},
+    )  # fmt: skip
+    assert edge["hash"] == hash_line(line)
+
+
+def test_a_node_is_called_by_the_key_of_its_table() -> None:
+    table = dataclasses.replace(THING, key="u_alpha")
+    row = {"sys_id": A, "u_label": "Label", "u_alpha": "u_own", "u_parent": B}
+    (node,) = build_nodes(table, row)
+    assert node["id"] == "u_root:u_own"
+    line = NodeLine(
+        id="u_root:u_own",
+        kind="thing",
+        table="u_thing",
+        sys_id="u_own",
+        name="Label",
+        attributes={"u_alpha": "u_own"},
+    )
+    assert node["hash"] == hash_line(line)
+    assert build_edges(table, row) == [("u_root:u_own", "CHILD_OF", f"u_root:{B}", f"u_root:{A}:u_parent")]
+
+
+@pytest.mark.parametrize("row", [{}, {"u_alpha": ""}, {"u_alpha": " "}])
+def test_a_row_without_what_it_is_called_by_fails_its_table(row: dict[str, str]) -> None:
+    """Left out, it would count as read, and a later revision would take its node away."""
+    with pytest.raises(ResponseInvalid, match="no u_alpha, by which it is called"):
+        build_part(dataclasses.replace(THING, key="u_alpha"), [{"sys_id": A, **row}])
+
+
+def test_an_aside_is_an_attribute_of_its_rows_and_of_the_rest_what_it_says() -> None:
+    flag, value = Aside("opaque", {A: "true"}, otherwise="false"), Aside("value", {B: "x"})
+    part = build_part(THING, [{"sys_id": A, "u_zeta": "z"}, {"sys_id": B}], asides=[flag, value])
+    first, second = json.loads(part.nodes)
+    assert first["attributes"] == {"u_zeta": "z", "opaque": "true"}
+    assert second["attributes"] == {"opaque": "false", "value": "x"}
+    assert first["hash"] != build_nodes(THING, {"sys_id": A, "u_zeta": "z"})[0]["hash"]
+
+
+def test_a_reference_by_name_leads_to_the_node_called_so() -> None:
+    tables = read_surface().tables
+    (edge,) = build_edges(tables["sysrule_assignment"], {"sys_id": A, "table": "u_own", "group": ""})
+    assert edge[2] == build_nodes(tables["sys_db_object"], {"sys_id": B, "name": "u_own"})[0]["id"]
 
 
 def test_two_filings_of_the_same_pair_are_two_edges() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.errors import OrderIgnored, ResponseInvalid, TransactionCancelled
+from jobs.errors import OrderIgnored, PredicateIgnored, ResponseInvalid, TransactionCancelled
 from jobs.page import (
     Page,
     Position,
@@ -144,6 +145,20 @@ def test_what_was_not_asked_for_is_dropped_and_counted() -> None:
     )
     page = parse_page(TABLE, build_body(*rows), cursor="")
     assert page == Page(rows=({"sys_id": A, "name": "x"}, {"sys_id": B}), surprises=3)
+
+
+def test_a_row_that_does_not_answer_the_filter_gives_the_whole_page_up() -> None:
+    """A predicate that the instance dropped brings rows that nobody asked for, with 200."""
+    table = dataclasses.replace(TABLE, filter="nameSTARTSWITHu_")
+    asked, other = {"sys_id": A, "name": "u_own"}, {"sys_id": B, "name": "incident"}
+    assert parse_page(table, build_body(asked), cursor="").rows == (asked,)
+    with pytest.raises(PredicateIgnored, match="u_tests"):
+        parse_page(table, build_body(asked, other), cursor="")
+    with pytest.raises(PredicateIgnored):
+        parse_page(table, build_body({"sys_id": A}), cursor="")
+    assert parse_page(
+        dataclasses.replace(table, fields=("sys_id",)), build_body({"sys_id": B}), cursor=""
+    ).rows
 
 
 def test_nul_characters_which_no_database_stores_are_replaced() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 import jobs.surface
-from jobs.surface import End, Link, Reference, Table, _parse_table, read_surface
+from jobs.filters import name_fields, parse_filter
+from jobs.sensitive import is_secret_name
+from jobs.surface import Discovery, End, Link, Reference, Table, _parse_table, read_surface
 
 SURFACE = read_surface()
 # People: who did, owns, or is asked; and what reaches them.
@@ -60,7 +63,8 @@ def test_no_column_is_of_a_person_a_script_or_a_secret(table: Table) -> None:
     assert not fields & PERSONAL
     assert not fields & SCRIPTS
     assert not [name for name in fields if SECRET.search(name) or name.endswith("_script")]
-    assert not [name for name in fields if "." in name], "a walk would leave the table"
+    walks = [name for name in fields if "." in name]
+    assert walks == (["super_class.name"] if table.name == "sys_db_object" else []), "a walk leaves the table"
 
 
 @every_table
@@ -81,8 +85,8 @@ def test_every_table_says_why_and_by_which_role_it_is_read(table: Table) -> None
 def test_every_field_of_a_node_has_one_place(table: Table) -> None:
     if table.link:
         return
-    placed = [*table.attributes, *table.references, table.label, "sys_id"]
-    placed += ["sys_class_name"] if "sys_class_name" in table.fields else []
+    placed = [*table.attributes, *table.references, *{table.label, "sys_id"}]
+    placed += {"sys_class_name"} & set(table.fields) - table.references.keys()
     assert sorted(placed) == sorted(table.fields)
 
 
@@ -93,7 +97,65 @@ def test_the_fields_hash_names_the_set_of_fields(table: Table) -> None:
 
 
 def test_the_domains_that_are_promised_are_there() -> None:
-    assert {"assignment groups", "catalogue"} <= {table.domain for table in SURFACE.tables.values()}
+    assert {table.domain for table in SURFACE.tables.values()} == {
+        "assignment groups", "catalogue", "HR services", "routing rules", "custom table schemas", "system properties",
+    }  # fmt: skip
+
+
+@every_table
+def test_a_flag_speaks_of_code_alone_and_reads_none_of_it(table: Table) -> None:
+    for columns in table.flags.values():
+        assert columns
+        assert not [name for name in columns if name not in SCRIPTS]
+        assert not set(columns) & set(table.fields)
+
+
+@every_table
+def test_a_filter_can_be_checked_on_what_comes(table: Table) -> None:
+    assert name_fields(table.filter) <= set(table.fields)
+
+
+def test_only_custom_tables_columns_and_choices_are_described() -> None:
+    rows = {
+        "sys_db_object": ({"name": "u_own"}, {"name": "incident"}),
+        "sys_dictionary": (
+            {"name": "incident", "element": "u_own"},
+            {"name": "incident", "element": "state"},
+        ),
+        "sys_choice": ({"name": "x_acme_own", "element": "state"}, {"name": "incident", "element": "state"}),
+    }
+    for name, (ours, others) in rows.items():
+        conditions = parse_filter(SURFACE.tables[name].filter)
+        answers = [
+            all(any(term.holds(row) for term in any_of) for any_of in conditions) for row in (ours, others)
+        ]
+        assert answers == [True, False], name
+
+
+def test_values_are_read_of_a_few_harmless_properties_each_with_its_reason() -> None:
+    valued = [table for table in SURFACE.tables.values() if table.values]
+    assert [table.name for table in valued] == ["sys_properties"]
+    for name, why in valued[0].values.items():
+        assert not is_secret_name(name)
+        assert why.endswith(".")
+
+
+def test_a_deployment_adds_values_and_no_secret_ones() -> None:
+    more = SURFACE.with_values(["x_acme.switch", "instance_name"])
+    values = more.tables["sys_properties"].values
+    assert set(values) - set(SURFACE.tables["sys_properties"].values) == {"x_acme.switch"}
+    assert values["instance_name"] == SURFACE.tables["sys_properties"].values["instance_name"]
+    for name in ("x_acme.password", "x_acme.api.key", "a^b", ""):
+        with pytest.raises(ValueError, match="of its values"):
+            SURFACE.with_values([name])
+
+
+def test_discovered_tables_join_the_surface_of_one_run() -> None:
+    found = replace(SURFACE.tables["dl_matcher"], name="u_dl_site", depth=1)
+    joined = SURFACE.with_tables([found])
+    assert "u_dl_site" in joined.subclasses
+    assert (joined.bases, joined.version) == (SURFACE.bases, SURFACE.version)
+    assert "u_dl_site" not in SURFACE.tables
 
 
 def test_bases_are_what_node_ids_begin_with() -> None:
@@ -197,8 +259,58 @@ def without(entry: dict[str, Any], key: str) -> dict[str, Any]:
         ({**LINK, "link": {"kind": "FILED_IN", "from": {"field": "u_thing", "table": "u_thing"}}}, "'to'"),
         ({**LINK, "link": {**LINK["link"], "to": {"field": "u_folder"}}}, "u_filing"),
         ({**LINK, "link": "FILED_IN"}, "u_filing"),
+        ({**ENTRY, "key": "u_key"}, "does not ask for: u_key"),
+        ({**ENTRY, "filter": "u_own=true"}, "does not ask for: u_own"),
+        ({**ENTRY, "filter": "nameLIKEx"}, "no term of a filter"),
+        ({**ENTRY, "flags": {"opaque": ["name"]}}, "only a flag may speak of: name"),
+        ({**ENTRY, "flags": {"name": ["script"]}}, "only a flag may speak of: name"),
+        ({**ENTRY, "flags": {"opaque": "script"}}, "a list of columns"),
+        ({**ENTRY, "flags": {"opaque": []}}, "a list of columns"),
+        ({**ENTRY, "flags": {"opaque": ["script^ORnameISNOTEMPTY"]}}, "cannot be a name"),
+        ({**LINK, "flags": {"opaque": ["script"]}}, "is a link and can have no flag"),
+        ({**ENTRY, "values": {"instance_name": "Why."}}, "no name and type"),
+        (
+            {**ENTRY, "fields": ["name", "type", "u_parent"], "values": {"a.secret": "Why."}},
+            "looks like a secret's",
+        ),
+        ({**ENTRY, "fields": ["name", "u_parent", "u_parent.name"]}, "u_parent.name"),
+        (
+            {
+                **ENTRY,
+                "fields": ["name", "u.email"],
+                "references": {"u.email": {"kind": "K", "to": "sys_db_object"}},
+            },
+            "u.email",
+        ),
+        (
+            {
+                **ENTRY,
+                "fields": ["name", "u.name"],
+                "references": {"u.name": {"kind": "K", "to": "sys_user"}},
+            },
+            "u.name",
+        ),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(entry: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         parse(entry)
+
+
+def test_the_one_walk_that_is_allowed_is_to_the_name_of_a_table() -> None:
+    walk = {"super_class.name": {"kind": "EXTENDS", "to": "sys_db_object"}}
+    table = parse({**ENTRY, "fields": ["name", "super_class.name"], "references": walk})
+    assert table.fields == ("sys_id", "name", "super_class.name")
+
+
+def test_a_discovery_that_rests_on_an_unknown_table_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_surface(tmp_path, lambda text: text.replace('extends = "dl_matcher"', 'extends = "u_nowhere"'))
+    with pytest.raises(ValueError, match="not in the surface"):
+        read_from(tmp_path, monkeypatch)
+
+
+def test_the_discovery_is_read() -> None:
+    assert isinstance(SURFACE.discovery, Discovery)
+    assert SURFACE.discovery.domain == "routing rules"

@@ -46,6 +46,23 @@ def test_only_the_mapping_given_is_read(monkeypatch: pytest.MonkeyPatch) -> None
     assert read_settings({}).worker_threads == 4
 
 
+def test_names_of_properties_are_read_as_a_list() -> None:
+    settings = read_settings({"ZAPTIK_PROPERTY_NAMES": "x_acme.switch, glide.ui.theme\n x.y"})
+    assert settings.property_names == ("x_acme.switch", "glide.ui.theme", "x.y")
+    assert read_settings({}).property_names == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{CANARY}.password", f"x.{CANARY}.token", f"{CANARY}_KEY", f"{CANARY}^ORnameISNOTEMPTY", f"{CANARY}%"],
+)
+def test_a_property_that_may_be_a_secret_is_refused_by_its_place_and_never_by_its_name(name: str) -> None:
+    message = refuse({"ZAPTIK_PROPERTY_NAMES": f"x_acme.switch {name}"})
+    assert message.startswith("ZAPTIK_PROPERTY_NAMES: name 2 ")
+    assert "leave it out" in message
+    assert CANARY not in message
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         read_settings({}).worker_threads = 9  # type: ignore[misc]

@@ -1,7 +1,8 @@
 """What is asked of an instance, checked against the read surface before anything is sent.
 
 The surface is the promise to the customer of what is read. A table, field or filter outside it is a mistake in
-our own code, so it is refused here, at the last place before the network.
+our own code, so it is refused here, at the last place before the network. A table that follows from the surface
+(`jobs.derived`) is built anew from what it says it follows from, and must be the same.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from jobs.derived import DerivedTable, build_derived
 from jobs.errors import OutsideSurface
 from jobs.page import Position, count_parameters, page_parameters
 from jobs.surface import Table, read_surface
@@ -52,8 +54,11 @@ def build_count_question(table: Table) -> Question:
 
 
 def _check_table(table: Table) -> None:
-    known = read_surface().tables.get(table.name)
-    if known is None:
+    surface = read_surface()
+    known = surface.tables.get(table.name)
+    if isinstance(table, DerivedTable):
+        known = build_derived(surface, table.origin)
+    if known is None or known.name != table.name:
         raise OutsideSurface(
             f"{table.name} is not in the read surface: nothing was asked; describe it there first."
         )

@@ -1,32 +1,36 @@
 """Reading the surface's tables: each from where an earlier slice left it, page by page, to a verdict.
 
-Tables are read side by side and each by itself in order. What one table does wrong is that table's verdict; what
-the instance does wrong (it is away, it throttles, it refuses the credentials) ends the slice, and what was asked
-until then is recorded when the slice is settled.
+Tables are read side by side and each by itself in order; the tables that the instance names itself come when all
+others have a verdict. What one table does wrong is that table's verdict; what the instance does wrong (it is
+away, it throttles, it refuses the credentials) ends the slice, and what was asked until then is recorded when
+the slice is settled.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
 from jobs.page import Position, next_position
-from jobs.surface import Table
-from jobs.verdict import Verdict, judge_read
+from jobs.surface import Surface, Table
+from jobs.verdict import Verdict, VerdictName, judge_read
 from worker.postgres import staging
 from worker.postgres.connection import Connection
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import StagedPage, TableRead
 from worker.servicenow import Client
+from worker.sync.asides import AsideReader, Asides
+from worker.sync.discovery import Discoverer
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
 
 _MOST_ROWS = 5_000_000  # of one table in one run, whatever the instance counts
 _SPARE_PAGES = 10  # a table may grow while it is read
+_OF_A_TABLE = (TableDenied, TableAbsent, ResponseInvalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +39,103 @@ class Crawl:
 
     run: ClaimedRun
     client: Client
+    surface: Surface
     writer: Writer
     trail: Trail
     must_pause: Callable[[], bool]
 
 
-async def crawl_tables(crawl: Crawl, tables: Iterable[Table], progress: Mapping[str, TableRead]) -> None:
-    """Read every table that has no verdict yet, until all have one or the slice must pause."""
-    readers = [_Reader(crawl, table, progress.get(table.name)) for table in tables]
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a whole crawl comes to cover: the surface with what was discovered, and what could not be read of it.
+
+    `requests` are those of this slice that belong to no table.
+    """
+
+    surface: Surface
+    unreadable: frozenset[str] = field(default_factory=frozenset)
+    requests: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every table that needs a verdict before the run can be published."""
+        return (*self.surface.tables, *sorted(self.unreadable))
+
+
+async def crawl_tables(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
+    """Read every table that has no verdict yet, until all have one; None when the slice must pause before."""
     async with asyncio.TaskGroup() as writing:
         writing.create_task(crawl.writer.run(), name="writer")
-        async with asyncio.TaskGroup() as reading:
-            for reader in readers:
-                reading.create_task(reader.read(), name=reader.table.name)
+        coverage = await _crawl(crawl, progress)
         await crawl.writer.finish()
+    return coverage
+
+
+async def _crawl(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
+    verdicts = await _read_tables(crawl, crawl.surface.tables.values(), progress)
+    if verdicts is None or crawl.must_pause():
+        return None
+    discovery = crawl.surface.discovery
+    if discovery is None or verdicts[discovery.named_in] in {"absent", "denied", "failed"}:
+        return Coverage(crawl.surface)
+    return await _crawl_discovered(crawl, progress, named_in=discovery.named_in)
+
+
+async def _crawl_discovered(
+    crawl: Crawl, progress: Mapping[str, TableRead], *, named_in: str
+) -> Coverage | None:
+    trail = crawl.trail.branch()
+    try:
+        found = await Discoverer(crawl.client, crawl.surface, trail.emit).discover()
+    except _OF_A_TABLE as failure:  # the list of names, read a moment ago, is not to be had any more
+        await _judge(crawl, trail, named_in, _describe_failure(failure), rows=0)
+        return Coverage(crawl.surface)
+    requests = await _put(crawl, trail, staging.record_alone)
+    for name, verdict in found.unreadable.items():
+        read = progress.get(name)
+        if read is None or read.verdict is None:
+            await _judge(crawl, trail, name, verdict, rows=0)
+    if await _read_tables(crawl, found.tables, progress) is None:
+        return None
+    return Coverage(crawl.surface.with_tables(found.tables), frozenset(found.unreadable), requests)
+
+
+async def _read_tables(
+    crawl: Crawl, tables: Iterable[Table], progress: Mapping[str, TableRead]
+) -> dict[str, str] | None:
+    """Give the verdicts of some tables, None where one is not at its end."""
+    readers = [_Reader(crawl, table, progress.get(table.name)) for table in tables]
+    async with asyncio.TaskGroup() as reading:
+        for reader in readers:
+            reading.create_task(reader.read(), name=reader.table.name)
+    verdicts = {reader.table.name: reader.verdict for reader in readers if reader.verdict}
+    return verdicts if len(verdicts) == len(readers) else None
+
+
+def _describe_failure(failure: Failure) -> Verdict:
+    name: VerdictName = "failed"
+    if isinstance(failure, TableDenied):
+        name = "denied"
+    elif isinstance(failure, TableAbsent):
+        name = "absent"
+    return Verdict(name, reason=failure.message)
+
+
+async def _judge(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
+    trail.emit(Event(TABLE_JUDGED, {"table": table, "verdict": verdict.name, "rows": rows}))
+    await _put(crawl, trail, staging.judge_table, table=table, verdict=verdict)
+
+
+async def _put(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]], **values: object) -> int:
+    """Have the writer commit an act of `staging` together with the events so far; give how many requests."""
+    taken = trail.take()
+
+    async def write(connection: Connection) -> None:
+        await act(connection, crawl.run, requests=taken.requests, events=taken.events, **values)
+        taken.mark_written()
+
+    await crawl.writer.put(write)
+    return taken.requests
 
 
 class _Reader:
@@ -63,40 +150,50 @@ class _Reader:
         self._position = Position(read.cursor, read.offset, ended=bool(read.verdict)) if read else Position()
         self._pages = read.pages if read else 0
         self._rows = read.rows if read else 0
+        self._asides: Asides | None = None
+        self.verdict = read.verdict if read else None
 
     async def read(self) -> None:
         """Read on to the table's verdict, or to the slice's end."""
-        if self._position.ended:
+        if self.verdict:
             return
         try:
             verdict = await self._read_to_end()
-        except TableDenied as failure:
-            verdict = Verdict("denied", reason=failure.message)
-        except TableAbsent as failure:
-            verdict = Verdict("absent", reason=failure.message)
-        except ResponseInvalid as failure:
-            verdict = Verdict("failed", reason=failure.message)
+        except _OF_A_TABLE as failure:
+            verdict = _describe_failure(failure)
         if verdict is None:
-            await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
+            await _put(
+                self._crawl,
+                self._trail,
+                staging.keep_offset,
+                table=self.table.name,
+                offset=self._position.offset,
+            )
             return
-        told = {"table": self.table.name, "verdict": verdict.name, "rows": self._rows}
-        self._trail.emit(Event(TABLE_JUDGED, told))
-        await self._put(staging.judge_table, table=self.table.name, verdict=verdict)
+        await _judge(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
+        self.verdict = verdict.name
 
     async def _read_to_end(self) -> Verdict | None:
         if self._crawl.must_pause():
             return None
         if not self._is_begun:
             self._counted = await self._count()
-            await self._put(staging.begin_table, table=self.table.name, counted=self._counted)
+            begun = {"table": self.table.name, "counted": self._counted}
+            await _put(self._crawl, self._trail, staging.begin_table, **begun)
         while not self._position.ended:
             if self._crawl.must_pause():
                 return None
             await self._read_page()
-        return judge_read(rows=self._rows, counted_before=self._counted, counted_after=await self._count())
+        counted = await self._count()
+        verdict = judge_read(rows=self._rows, counted_before=self._counted, counted_after=counted)
+        unknown = self._asides.describe_unknown() if self._asides else None
+        return replace(verdict, reason=verdict.reason or unknown)
 
     async def _read_page(self) -> None:
         client = self._crawl.client
+        if self._asides is None:
+            asides = AsideReader(client, self._crawl.surface, self._trail.emit, self._counted)
+            self._asides = await asides.read(self.table)
         fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
         page = fetched.page
         self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
@@ -107,7 +204,8 @@ class _Reader:
             return
         self._pages += 1
         self._rows += len(page.rows)
-        await self._stage(build_part(self.table, page.rows), rows=len(page.rows))
+        part = build_part(self.table, page.rows, asides=self._asides.read)
+        await self._stage(part, rows=len(page.rows))
 
     def _check_bounds(self, rows: int, *, limit_rows: int) -> None:
         """Raise ResponseInvalid where an instance gives, or promises, rows without end."""
@@ -135,16 +233,6 @@ class _Reader:
 
         async def write(connection: Connection) -> None:
             await staging.stage_page(connection, self._crawl.run, staged, events=taken.events)
-            taken.mark_written()
-
-        await self._crawl.writer.put(write)
-
-    async def _put(self, act: Callable[..., Awaitable[None]], **values: object) -> None:
-        """Have the writer commit an act of `staging` together with the events so far."""
-        taken = self._trail.take()
-
-        async def write(connection: Connection) -> None:
-            await act(connection, self._crawl.run, requests=taken.requests, events=taken.events, **values)
             taken.mark_written()
 
         await self._crawl.writer.put(write)

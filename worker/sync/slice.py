@@ -21,7 +21,7 @@ from worker.postgres.publishing import Publication
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
 from worker.servicenow import Client, Limits, open_client
-from worker.sync.crawl import Crawl, crawl_tables
+from worker.sync.crawl import Coverage, Crawl, crawl_tables
 from worker.sync.lease import held_lease
 from worker.sync.parts import Parts
 from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
@@ -64,6 +64,7 @@ class _Slice:
         self._connection = connection
         self._trail = trail
         self._deadline = 0.0
+        self._surface = parts.surface.with_values(parts.settings.property_names)
 
     async def work(self) -> None:
         """Go on with the run from where earlier slices left it."""
@@ -72,10 +73,10 @@ class _Slice:
         self._tell(Event(RUN_CLAIMED, claimed))
         await staging.check_version(self._connection, run.schema_name)
         await publishing.drop_abandoned(self._connection, run)
-        await self._crawl(await staging.read_progress(self._connection, run))
+        coverage = await self._crawl(await staging.read_progress(self._connection, run))
         reads = await staging.read_progress(self._connection, run)
-        if all(name in reads and reads[name].verdict for name in self._parts.surface.tables):
-            await self._publish(reads)
+        if coverage is not None:
+            await self._publish(reads, coverage)
         else:
             await self._yield(reads)
 
@@ -83,19 +84,20 @@ class _Slice:
         """Say whether the slice's time is over, or the process is asked to stop."""
         return self._parts.draining.is_set() or time.monotonic() > self._deadline
 
-    async def _crawl(self, progress: Mapping[str, TableRead]) -> None:
+    async def _crawl(self, progress: Mapping[str, TableRead]) -> Coverage | None:
         credentials, version = await self._open_credentials()
         # From here: a slice whose preparations took long still reads on.
         self._deadline = time.monotonic() + self._parts.settings.slice_seconds
         async with self._open_client(credentials, version) as client:
-            crawl = Crawl(self._run, client, Writer(self._connection), self._trail, self.must_pause)
+            writer = Writer(self._connection)
+            crawl = Crawl(self._run, client, self._surface, writer, self._trail, self.must_pause)
             try:
                 async with asyncio.timeout(self._parts.slice_bound_seconds):
-                    await crawl_tables(crawl, self._parts.surface.tables.values(), progress)
+                    return await crawl_tables(crawl, progress)
             except TimeoutError:
-                await (
-                    self._record_unwritten()
-                )  # a slow instance: what is staged stays, the next slice goes on
+                # A slow instance: what is staged stays, and the next slice goes on.
+                await self._record_unwritten()
+                return None
 
     async def _record_unwritten(self) -> None:
         taken = self._trail.take_unwritten()
@@ -136,21 +138,20 @@ class _Slice:
             ),
         )
 
-    async def _publish(self, reads: Mapping[str, TableRead]) -> None:
+    async def _publish(self, reads: Mapping[str, TableRead], coverage: Coverage) -> None:
         began = time.monotonic()
-        tables = self._parts.surface.tables
-        complete = [name for name in tables if reads[name].verdict == "complete"]
+        complete = [name for name in coverage.names if reads[name].verdict == "complete"]
         published = await publishing.publish_run(
             self._connection,
             self._run,
-            surface=self._parts.surface,
+            surface=coverage.surface,
             closing=complete,
             as_of=self._run.started_at,
-            complete=len(complete) == len(tables),
+            complete=len(complete) == len(coverage.names),
             events=(),
         )
         self._tell(Event(PUBLISHED, {"phase": "all", "seconds": time.monotonic() - began}))
-        self._tell(Event(RUN_ENDED, self._describe_end(published, reads)))
+        self._tell(Event(RUN_ENDED, self._describe_end(published, reads, coverage)))
 
     async def _yield(self, reads: Mapping[str, TableRead]) -> None:
         if not await runs.yield_run(self._connection, self._run):
@@ -160,13 +161,15 @@ class _Slice:
             Event(RUN_YIELDED, {"pages": sum(read.pages for read in reads.values()), "reason": reason})
         )
 
-    def _describe_end(self, published: Publication, reads: Mapping[str, TableRead]) -> dict[str, object]:
+    def _describe_end(
+        self, published: Publication, reads: Mapping[str, TableRead], coverage: Coverage
+    ) -> dict[str, object]:
         return {
             "outcome": published.outcome,
             "code": "",
             "revision": published.revision,
             "seconds": run_seconds(self._run),
-            "requests": sum(read.requests for read in reads.values()),
+            "requests": coverage.requests + sum(read.requests for read in reads.values()),
             "records": sum(read.rows for read in reads.values()),
             "added": published.added,
             "changed": published.changed,
