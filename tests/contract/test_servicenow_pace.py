@@ -19,7 +19,7 @@ from ops.simulator.limits import Limits
 from tests.contract.scripted_instance import GROUPS, ScriptedInstance, error, open_reader, page
 from worker.servicenow import Client, RateWindow
 
-TABLES = tuple(read_surface().tables.values())
+TABLES = [table for table in read_surface().tables.values() if not table.filter]  # all rows of each
 ID = "a" * 32
 GROUP_ROWS = 60
 
