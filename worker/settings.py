@@ -206,6 +206,16 @@ class Settings(BaseSettings):
     )
     retry_base_seconds: Seconds = Field(10, description="The wait before the first retry of a run; doubles.")
     retry_cap_seconds: Seconds = Field(900, description="The longest wait between two tries of a run.")
+    guard_removed_rows: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description="A revision that removes more nodes of a kind than this, and more of them than the share "
+        "below, waits for a person.",
+    )
+    guard_removed_share: float = Field(
+        0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
+    )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is written."

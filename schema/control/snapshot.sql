@@ -36,6 +36,34 @@ $$;
 
 ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH claimed AS (
+        UPDATE control.run r
+        SET state = 'running', attempt = 1, fence = r.fence + 1, worker = by_worker, ended_at = NULL,
+            lease_until = clock_timestamp() + lease_seconds * interval '1 second'
+        FROM control.tenant t
+        WHERE r.run_id = run AND r.state = 'quarantined' AND t.tenant_id = r.tenant_id
+        RETURNING t.tenant_id, t.name, t.schema_name, t.url, r.mode, r.attempt, r.fence, r.started_at
+    ), told AS (
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        SELECT 'run.claimed', c.tenant_id, run,
+               jsonb_build_object('attempt', c.attempt, 'fence', c.fence, 'worker', by_worker)
+        FROM claimed c
+    )
+    SELECT c.tenant_id, c.name, c.schema_name, c.url, c.mode, c.attempt, c.fence, c.started_at FROM claimed c;
+EXCEPTION
+    WHEN unique_violation THEN RETURN;  -- another run of the tenant lives
+END
+$$;
+
+ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
@@ -642,6 +670,9 @@ GRANT USAGE ON SCHEMA control TO tenant_example;
 
 REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;

@@ -15,8 +15,9 @@ ON CONFLICT (run_id, table_name) DO NOTHING RETURNING table_name
 
 -- name: stage_page
 -- Keep one checked page until the run publishes; a page that is there already stays as it is.
-INSERT INTO {tenant}.staged_page (run_id, table_name, page, depth, nodes, edges)
-VALUES (%(run)s::uuid, %(table)s, %(page)s::integer, %(depth)s::integer, %(nodes)s::jsonb, %(edges)s::jsonb)
+INSERT INTO {tenant}.staged_page (run_id, table_name, page, depth, nodes, edges, base, keys)
+VALUES (%(run)s::uuid, %(table)s, %(page)s::integer, %(depth)s::integer, %(nodes)s::jsonb, %(edges)s::jsonb, %(base)s,
+        %(keys)s::jsonb)
 ON CONFLICT (run_id, table_name, page) DO NOTHING
 
 -- name: advance_table
@@ -35,6 +36,86 @@ ON CONFLICT (run_id, table_name) DO UPDATE
 SET requests = t.requests + excluded.requests, hidden = excluded.hidden, verdict = excluded.verdict,
     reason = excluded.reason
 
+-- name: restart_unkeyed
+-- Have tables read anew of which an earlier release staged pages: those do not say which records they hold.
+WITH old AS (
+    SELECT DISTINCT table_name FROM {tenant}.staged_page WHERE run_id = %(run)s::uuid AND keys IS NULL
+), dropped AS (
+    DELETE FROM {tenant}.staged_page p USING old WHERE p.run_id = %(run)s::uuid AND p.table_name = old.table_name
+)
+DELETE FROM {tenant}.table_read t USING old WHERE t.run_id = %(run)s::uuid AND t.table_name = old.table_name
+
+-- name: note_gone
+-- Note the records of the graph that complete reads of the run did not give.
+-- Of a record read by a subclass's name, that read and its base's must both be complete: it may have changed its class.
+WITH seen AS MATERIALIZED (
+    SELECT DISTINCT p.base, k.id
+    FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C")
+    WHERE p.run_id = %(run)s::uuid
+), had AS (
+    SELECT split_part(node_id, ':', 1) AS base, split_part(node_id, ':', 2) AS id
+    FROM {tenant}.node WHERE read_table = ANY (%(closing)s::text[])
+    UNION
+    SELECT read_table, split_part(source, ':', 2)
+    FROM {tenant}.edge WHERE read_table = ANY (%(links)s::text[])
+)
+INSERT INTO {tenant}.gone (run_id, table_name, sys_id)
+SELECT %(run)s::uuid, had.base, had.id FROM had
+WHERE had.base = ANY (%(closing)s::text[])
+  AND NOT EXISTS (SELECT FROM seen WHERE seen.base = had.base AND seen.id = had.id)
+ON CONFLICT DO NOTHING
+
+-- name: count_gone
+-- How many records of each table are gone and not looked up yet.
+SELECT table_name, count(*) AS gone FROM {tenant}.gone WHERE run_id = %(run)s::uuid AND fate IS NULL
+GROUP BY table_name ORDER BY table_name
+
+-- name: read_gone
+-- The records of a table that are gone and not looked up yet.
+SELECT sys_id FROM {tenant}.gone
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND fate IS NULL ORDER BY sys_id
+
+-- name: settle_gone
+-- Keep what looking records up has told.
+UPDATE {tenant}.gone SET fate = %(fate)s
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND sys_id = ANY (%(sys_ids)s::text[])
+
+-- name: count_requests
+-- Count requests that were made for a table after its read.
+UPDATE {tenant}.table_read SET requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: read_removals
+-- Of each kind of node: how many the graph has, and how many the run would remove.
+SELECT n.kind, count(*) AS had, count(g.sys_id) AS removed
+FROM {tenant}.node n LEFT JOIN {tenant}.gone g
+  ON g.run_id = %(run)s::uuid AND coalesce(g.fate, 'deleted') = 'deleted'
+ AND g.table_name || ':' || g.sys_id = n.node_id
+GROUP BY n.kind HAVING count(g.sys_id) > 0 ORDER BY n.kind
+
+-- name: read_emptied
+-- The tables that the run read completely and without a row, and that the graph has something of.
+SELECT t.table_name FROM {tenant}.table_read t
+WHERE t.run_id = %(run)s::uuid AND t.verdict = 'complete' AND t.rows = 0
+  AND (EXISTS (SELECT FROM {tenant}.node n
+               WHERE n.read_table = t.table_name OR split_part(n.node_id, ':', 1) = t.table_name)
+       OR EXISTS (SELECT FROM {tenant}.edge e WHERE e.read_table = t.table_name))
+ORDER BY t.table_name
+
+-- name: note_missing
+-- Keep which records are known to be deleted or hidden, and forget it of those that were read again.
+WITH seen AS (
+    DELETE FROM {tenant}.missing m USING (
+        SELECT DISTINCT p.base || ':' || k.id AS node_id
+        FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text)
+        WHERE p.run_id = %(run)s::uuid AND EXISTS (SELECT FROM {tenant}.missing)) read
+    WHERE m.node_id = read.node_id
+)
+INSERT INTO {tenant}.missing AS m (node_id, fate)
+SELECT table_name || ':' || sys_id, fate FROM {tenant}.gone
+WHERE run_id = %(run)s::uuid AND fate IN ('deleted', 'hidden') AND table_name = ANY (%(surface)s::text[])
+ON CONFLICT (node_id) DO UPDATE SET fate = excluded.fate WHERE m.fate <> excluded.fate
+
 -- name: publish_nodes
 -- Bring the nodes to what the run staged, keeping what they were; gives how many were added, changed, removed.
 WITH staged AS MATERIALIZED (
@@ -51,9 +132,9 @@ WITH staged AS MATERIALIZED (
     FROM staged s FULL JOIN {tenant}.node n ON n.node_id = s.id
     WHERE CASE
         WHEN n.node_id IS NULL THEN true
-        -- read whole under its own name, and under the base's, where a record shows that changed its class
-        WHEN s.id IS NULL THEN n.read_table = ANY (%(closing)s::text[])
-                               AND split_part(n.node_id, ':', 1) = ANY (%(closing)s::text[])
+        WHEN s.id IS NULL THEN n.node_id IN (
+            SELECT table_name || ':' || sys_id FROM {tenant}.gone
+            WHERE run_id = %(run)s::uuid AND coalesce(fate, 'deleted') = 'deleted')
         -- a subclass that could not be read this time does not lose what it said before
         ELSE s.hash <> n.hash AND (s.read_table = n.read_table OR n.read_table = ANY (%(closing)s::text[])
                                    OR s.read_table = ANY (%(subclasses)s::text[]))
@@ -94,16 +175,22 @@ WITH staged AS MATERIALIZED (
            coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,
            coalesce(s.attributes, e.attributes) AS attributes,
            coalesce(s.hash, e.hash) AS hash, coalesce(s.read_table, e.read_table) AS read_table,
-           s."from" IS NULL AND e.read_table = ANY (%(closing)s::text[])
-               AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[]) AS gone,
+           -- with its record, as that one's fate says, else where its record's tables were read completely
+           s."from" IS NULL AND CASE WHEN g.sys_id IS NOT NULL THEN coalesce(g.fate, 'deleted') = 'deleted'
+               ELSE e.read_table = ANY (%(closing)s::text[])
+                    AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[]) END AS gone,
            e.from_id IS NULL AS new, e.hash AS old_hash, e.state AS old_state
     FROM staged s FULL JOIN {tenant}.edge e
       ON e.from_id = s."from" AND e.kind = s.kind AND e.to_id = s."to" AND e.source = s.source
+    LEFT JOIN {tenant}.gone g ON g.run_id = %(run)s::uuid AND g.table_name = split_part(e.source, ':', 1)
+                             AND g.sys_id = split_part(e.source, ':', 2)
 ), judged AS (
-    SELECT c.*, CASE WHEN n.node_id IS NOT NULL THEN 'resolved'
+    SELECT c.*, CASE WHEN m.node_id IS NOT NULL AND (n.node_id IS NULL OR m.fate = 'hidden') THEN m.fate
+                     WHEN n.node_id IS NOT NULL THEN 'resolved'
                      WHEN split_part(c.to_id, ':', 1) = ANY (%(surface)s::text[]) THEN 'unknown'
                      ELSE 'outside' END AS state
     FROM compared c LEFT JOIN {tenant}.node n ON n.node_id = c.to_id
+                    LEFT JOIN {tenant}.missing m ON m.node_id = c.to_id
 ), delta AS MATERIALIZED (
     SELECT j.*, CASE WHEN j.new THEN 'added' WHEN j.gone THEN 'removed' ELSE 'changed' END AS change
     FROM judged j
@@ -153,8 +240,45 @@ SELECT revision, run_id, as_of, nodes, edges, digest FROM {tenant}.revision
 WHERE revision = %(revision)s::bigint AND state = 'published'
 
 -- name: next_revision
--- The number that the next revision will have.
-SELECT coalesce(max(revision), 0) + 1 FROM {tenant}.revision
+-- The number of the run's revision: the next one, or the one it has where it waits for a person.
+SELECT coalesce(max(revision) FILTER (WHERE run_id = %(run)s::uuid), max(revision) + 1, 1) FROM {tenant}.revision
+
+-- name: hold_revision
+-- Record a revision that waits for a person, with what it would come to.
+INSERT INTO {tenant}.revision
+    (revision, run_id, state, as_of, complete_as_of, nodes, edges, added, changed, removed, digest, reason)
+VALUES (%(revision)s::bigint, %(run)s::uuid, 'quarantined', %(as_of)s::timestamptz, %(complete_as_of)s::timestamptz,
+        %(nodes)s::bigint, %(edges)s::bigint, %(added)s::bigint, %(changed)s::bigint, %(removed)s::bigint,
+        %(digest)s, %(reason)s)
+ON CONFLICT (run_id) DO NOTHING
+
+-- name: read_held
+-- The revision that waits for a person, with its run; no row when none does.
+SELECT revision, run_id FROM {tenant}.revision WHERE state = 'quarantined' ORDER BY revision DESC LIMIT 1
+
+-- name: release_revision
+-- Say that a revision waits no more: accepted as published, rejected, or superseded by a newer run's.
+UPDATE {tenant}.revision SET state = %(state)s, published_at = clock_timestamp()
+WHERE state = 'quarantined' AND run_id = %(run)s::uuid RETURNING revision
+
+-- name: announce_revision
+-- Tell of an accepted revision in the feed.
+INSERT INTO {tenant}.feed (number, revision, added, changed, removed)
+SELECT coalesce(max(f.number), 0) + 1, r.revision, r.added, r.changed, r.removed
+FROM {tenant}.revision r LEFT JOIN {tenant}.feed f ON true
+WHERE r.run_id = %(run)s::uuid GROUP BY r.revision, r.added, r.changed, r.removed
+
+-- name: supersede_held
+-- Put what other runs left waiting out of force, when a run has come to its own end.
+UPDATE {tenant}.revision SET state = 'superseded' WHERE state = 'quarantined' AND run_id <> %(run)s::uuid
+
+-- name: read_revisions
+-- All revisions, the newest first; of those published the newest is in force.
+SELECT revision, CASE WHEN state <> 'published' THEN state
+                      WHEN revision = max(revision) FILTER (WHERE state = 'published') OVER () THEN 'current'
+                      ELSE 'superseded' END AS state,
+       as_of, nodes, edges, added, changed, removed, digest, reason
+FROM {tenant}.revision ORDER BY revision DESC
 
 -- name: add_revision
 -- Record a revision and tell of it in the feed.
@@ -171,11 +295,17 @@ FROM {tenant}.feed
 
 -- name: drop_staged
 -- Forget what a run staged.
+WITH gone AS (DELETE FROM {tenant}.gone WHERE run_id = %(run)s::uuid)
 DELETE FROM {tenant}.staged_page WHERE run_id = %(run)s::uuid
 
 -- name: drop_abandoned
--- Forget what runs staged that ended without publishing: only this run may be live.
-DELETE FROM {tenant}.staged_page WHERE run_id <> %(run)s::uuid
+-- Forget what runs staged that ended without publishing, but for a revision that waits: only this run may be live.
+WITH kept AS (
+    SELECT %(run)s::uuid AS run_id UNION SELECT run_id FROM {tenant}.revision WHERE state = 'quarantined'
+), gone AS (
+    DELETE FROM {tenant}.gone WHERE run_id NOT IN (SELECT run_id FROM kept)
+)
+DELETE FROM {tenant}.staged_page WHERE run_id NOT IN (SELECT run_id FROM kept)
 
 -- name: read_nodes_at
 -- The nodes of a revision, in the order of the export.

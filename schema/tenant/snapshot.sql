@@ -46,6 +46,24 @@ CREATE TABLE tenant_example.feed (
 
 ALTER TABLE ONLY tenant_example.feed FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE tenant_example.gone (
+    run_id uuid NOT NULL,
+    table_name text NOT NULL,
+    sys_id text NOT NULL COLLATE pg_catalog."C",
+    fate text,
+    CONSTRAINT gone_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text, 'unknown'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.gone FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.missing (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    fate text NOT NULL,
+    CONSTRAINT missing_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.missing FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE tenant_example.node (
     node_id text NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL,
@@ -88,7 +106,8 @@ CREATE TABLE tenant_example.revision (
     changed bigint NOT NULL,
     removed bigint NOT NULL,
     digest text NOT NULL,
-    CONSTRAINT revision_state CHECK ((state = ANY (ARRAY['published'::text, 'quarantined'::text, 'rejected'::text])))
+    reason text,
+    CONSTRAINT revision_state CHECK ((state = ANY (ARRAY['published'::text, 'quarantined'::text, 'rejected'::text, 'superseded'::text])))
 );
 
 ALTER TABLE ONLY tenant_example.revision FORCE ROW LEVEL SECURITY;
@@ -107,10 +126,13 @@ CREATE TABLE tenant_example.staged_page (
     page integer NOT NULL,
     depth integer NOT NULL,
     nodes jsonb NOT NULL,
-    edges jsonb NOT NULL
+    edges jsonb NOT NULL,
+    base text,
+    keys jsonb
 );
 ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN nodes SET STORAGE EXTERNAL;
 ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN edges SET STORAGE EXTERNAL;
+ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN keys SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY tenant_example.staged_page FORCE ROW LEVEL SECURITY;
 
@@ -141,6 +163,12 @@ ALTER TABLE ONLY tenant_example.edge
 
 ALTER TABLE ONLY tenant_example.feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY tenant_example.gone
+    ADD CONSTRAINT gone_pkey PRIMARY KEY (run_id, table_name, sys_id);
+
+ALTER TABLE ONLY tenant_example.missing
+    ADD CONSTRAINT missing_pkey PRIMARY KEY (node_id);
 
 ALTER TABLE ONLY tenant_example.node_history
     ADD CONSTRAINT node_history_pkey PRIMARY KEY (node_id, since);
@@ -178,6 +206,10 @@ ALTER TABLE tenant_example.edge_history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.feed ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE tenant_example.gone ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.missing ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE tenant_example.node ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.node_history ENABLE ROW LEVEL SECURITY;
@@ -197,6 +229,10 @@ CREATE POLICY tenant ON tenant_example.edge TO tenant_example USING (true);
 CREATE POLICY tenant ON tenant_example.edge_history TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.feed TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.gone TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.missing TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.node TO tenant_example USING (true);
 
@@ -218,11 +254,19 @@ GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.feed TO tenant_example;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.gone TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.missing TO tenant_example;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.node TO tenant_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.revision TO tenant_example;
+
+GRANT UPDATE(state) ON TABLE tenant_example.revision TO tenant_example;
+
+GRANT UPDATE(published_at) ON TABLE tenant_example.revision TO tenant_example;
 
 GRANT SELECT ON TABLE tenant_example.schema_version TO tenant_example;
 

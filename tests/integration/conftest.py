@@ -13,11 +13,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from ops.local.certificates import Certificates, write_certificates
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from ops.simulator import Simulator, made_store
 from tests.conftest import Deployment
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
+from tests.integration.slice_cases import CLIENT_ID, CLIENT_SECRET, Case, build_case, case_settings
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
 from worker.postgres.tenants import StoredCredentials, Tenant, add_tenant, change_state, store_credentials
+from worker.settings import Settings
 
 AddTenant = Callable[..., Awaitable[Tenant]]
 
@@ -27,7 +31,8 @@ _FINGERPRINT = """SELECT md5(string_agg(line, E'\n' ORDER BY line)) AS fingerpri
     UNION ALL SELECT t::text FROM {tenant}.edge t UNION ALL SELECT t::text FROM {tenant}.node_history t
     UNION ALL SELECT t::text FROM {tenant}.edge_history t UNION ALL SELECT t::text FROM {tenant}.revision t
     UNION ALL SELECT t::text FROM {tenant}.feed t UNION ALL SELECT t::text FROM {tenant}.table_read t
-    UNION ALL SELECT t::text FROM {tenant}.staged_page t
+    UNION ALL SELECT t::text FROM {tenant}.staged_page t UNION ALL SELECT t::text FROM {tenant}.gone t
+    UNION ALL SELECT t::text FROM {tenant}.missing t
     UNION ALL SELECT t::text FROM control.tenant t WHERE tenant_id = %s
     UNION ALL SELECT t::text FROM control.run t WHERE tenant_id = %s
     UNION ALL SELECT t::text FROM control.data_key t WHERE tenant_id = %s
@@ -125,6 +130,35 @@ async def add_fresh_tenant(
 async def tenant(add_fresh_tenant: AddTenant) -> Tenant:
     """Give a fresh tenant, active and due at once."""
     return await add_fresh_tenant()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Give a certificate for the loopback, and the authority that vouches for it."""
+    return write_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def simulator(certificates: Certificates) -> Iterator[Simulator]:
+    """Give an instance with a few dozen rows."""
+    files = (certificates.cert_file, certificates.key_file)
+    store = made_store(seed=5, groups=45, items=20)
+    with Simulator(store, tls=files, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as started:
+        yield started
+
+
+@pytest.fixture
+def instance_settings(deployment: Deployment, simulator: Simulator, certificates: Certificates) -> Settings:
+    """Give the settings of a worker that reads that instance in small pages."""
+    return case_settings(deployment, simulator, certificates)
+
+
+@pytest.fixture
+async def case(
+    app: Connection, admin: Connection, tenant: Tenant, simulator: Simulator, instance_settings: Settings
+) -> Case:
+    """Give a tenant of that instance, without credentials yet."""
+    return await build_case(app, admin, tenant, simulator, instance_settings)
 
 
 @pytest.fixture(scope="module")

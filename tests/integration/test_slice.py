@@ -4,131 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 import pytest
 
 from jobs.errors import InstanceUnreachable
 from jobs.events import Event
-from jobs.surface import read_surface
-from ops.local.certificates import Certificates, write_certificates
 from ops.local.processes import wait_until
-from ops.simulator import Simulator, made_store
 from ops.simulator.access import Access
-from tests.conftest import Deployment
-from tests.integration.conftest import AddTenant
-from worker.postgres import reading, runs, tenants
-from worker.postgres.connection import Connection, in_tenant_rows
-from worker.postgres.tenants import StoredCredentials, Tenant
-from worker.servicenow import build_trust
-from worker.settings import Settings, read_settings
-from worker.sync import Parts, run_slice
-from worker.vault import ClientCredentials, Keyring, new_keyring, seal_credentials
+from tests.integration.slice_cases import Case
+from worker.postgres import tenants
+from worker.vault import new_keyring
 
 pytestmark = pytest.mark.anyio
-CLIENT_ID, CLIENT_SECRET = "slice", "slice-secret"
 GROUPS = "sys_user_group"
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return write_certificates(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def simulator(certificates: Certificates) -> Iterator[Simulator]:
-    files = (certificates.cert_file, certificates.key_file)
-    store = made_store(seed=5, groups=45, items=20)
-    with Simulator(store, tls=files, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as started:
-        yield started
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Case:
-    """A tenant whose instance is the simulator, and a worker's parts to read it with."""
-
-    app: Connection
-    admin: Connection
-    parts: Parts
-    tenant: Tenant
-    simulator: Simulator
-    events: list[Event]
-
-    async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
-        async with in_tenant_rows(self.app, self.tenant.tenant_id):
-            sealed = seal_credentials(
-                keyring or self.parts.keyring,
-                ClientCredentials(CLIENT_ID, CLIENT_SECRET),
-                tenant=str(self.tenant.tenant_id),
-                version=1,
-            )
-            stored = StoredCredentials(
-                sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key
-            )
-            await tenants.store_credentials(self.app, self.tenant.tenant_id, stored)
-
-    async def request_run(self) -> UUID:
-        number = await runs.request_sync(self.app, self.tenant.name, mode="delta")
-        await runs.plan_round(self.app, max_attempts=5, again_after_seconds=30)
-        run_id = await runs.read_request(self.app, self.tenant.tenant_id, number)
-        assert run_id is not None
-        return run_id
-
-    async def work_slice(self, run_id: UUID, **changed: object) -> None:
-        settings = self.parts.settings.model_copy(update=changed)
-        await asyncio.to_thread(run_slice, dataclasses.replace(self.parts, settings=settings), run_id)
-
-    async def read_run(self, run_id: UUID) -> dict[str, Any]:
-        [run] = await reading.read_runs(self.app, self.tenant, limit=1, run_id=run_id)
-        return run
-
-    async def read_actions(self, run_id: UUID) -> list[str]:
-        cursor = await self.admin.execute(
-            "SELECT action FROM control.audit_events WHERE run_id = %s ORDER BY audit_id", [run_id]
-        )
-        return [row["action"] for row in await cursor.fetchall()]
-
-    def names(self) -> list[str]:
-        return [event.kind.name for event in self.events]
-
-    def fields(self, name: str) -> dict[str, Any]:
-        return dict(next(event.fields for event in self.events if event.kind.name == name))
-
-
-@pytest.fixture
-def settings(deployment: Deployment, simulator: Simulator, certificates: Certificates) -> Settings:
-    return read_settings(
-        {
-            "ZAPTIK_DATABASE_URL": deployment.app_url,
-            "ZAPTIK_INSTANCE_HOSTS": simulator.url.removeprefix("https://"),
-            "ZAPTIK_CA_FILE": str(certificates.ca_file),
-            "ZAPTIK_PAGE_ROWS": "10",
-            "ZAPTIK_RETRY_BASE_SECONDS": "0.01",
-            "ZAPTIK_RETRY_CAP_SECONDS": "0.01",
-        }
-    )
-
-
-@pytest.fixture
-async def case(
-    app: Connection, admin: Connection, add_fresh_tenant: AddTenant, simulator: Simulator, settings: Settings
-) -> Case:
-    tenant = await add_fresh_tenant()
-    await admin.execute(
-        "UPDATE control.tenant SET url = %s WHERE tenant_id = %s", [simulator.url, tenant.tenant_id]
-    )
-    events: list[Event] = []
-    parts = Parts(
-        settings=settings,
-        keyring=new_keyring(),
-        trust=build_trust(settings.ca_file),
-        surface=read_surface(),
-        worker="this test",
-        emit=events.append,
-    )
-    return Case(app, admin, parts, tenant, simulator, events)
 
 
 async def test_a_slice_reads_everything_and_publishes(case: Case) -> None:

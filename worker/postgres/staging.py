@@ -48,7 +48,10 @@ class TableRead:
 
 @dataclass(frozen=True, slots=True)
 class StagedPage:
-    """One checked page, ready to be kept: its number from 1, the cursor after it, and what it says."""
+    """One checked page, ready to be kept: its number from 1, the cursor after it, what it says, and of which records.
+
+    `base` is the table that the ids of its nodes and the sources of its edges name.
+    """
 
     table: str
     page: int
@@ -57,6 +60,8 @@ class StagedPage:
     rows: int
     requests: int
     part: GraphPart
+    base: str
+    keys: bytes
 
 
 async def check_version(connection: Connection, tenant_schema: str) -> None:
@@ -105,6 +110,7 @@ async def stage_page(
         await fetch_rows(
             connection, "tenant", "stage_page", within=run.schema_name, run=run.run_id, table=page.table,
             page=page.page, depth=page.depth, nodes=page.part.nodes.decode(), edges=page.part.edges.decode(),
+            base=page.base, keys=page.keys.decode(),
         )  # fmt: skip
         advanced = await fetch_value(
             connection, "tenant", "advance_table", within=run.schema_name, run=run.run_id, table=page.table,

@@ -7,13 +7,14 @@ made again by `patience` where that may help.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from jobs.errors import InstanceUnreachable
 from jobs.events import Emit
+from jobs.lookup import parse_lookup
 from jobs.page import Page, Position, parse_count, parse_page
 from jobs.surface import Table
 from worker.servicenow import grant
@@ -21,7 +22,13 @@ from worker.servicenow.address import check_instance_url
 from worker.servicenow.answers import Answer, Asked, TokenRefused, check_table_answer
 from worker.servicenow.limits import Limits
 from worker.servicenow.patience import build_retrying
-from worker.servicenow.questions import Question, build_count_question, build_page_question
+from worker.servicenow.questions import (
+    Question,
+    build_count_question,
+    build_lookup_count_question,
+    build_lookup_question,
+    build_page_question,
+)
 from worker.servicenow.reports import RequestReport
 from worker.servicenow.tokens import Token, TokenKey, TokenStore
 from worker.servicenow.wire import Wire, open_wire
@@ -74,6 +81,26 @@ class Client:
     async def fetch_count(self, table: Table, *, emit: Emit) -> int:
         """Fetch how many rows a table has by the Aggregate API, which is blind to row ACLs."""
         question = build_count_question(table)
+
+        def parse(answer: Answer, _report: RequestReport) -> int:
+            return parse_count(table, answer.body)
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_given(self, table: Table, sys_ids: Collection[str], *, emit: Emit) -> frozenset[str]:
+        """Fetch which of at most a hundred keys can be read."""
+        question = build_lookup_question(table, sys_ids)
+
+        def parse(answer: Answer, report: RequestReport) -> frozenset[str]:
+            given = parse_lookup(table, answer.body, sys_ids=sys_ids)
+            report.rows = len(given)
+            return given
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_count_of(self, table: Table, sys_ids: Collection[str], *, emit: Emit) -> int:
+        """Fetch how many of at most a hundred keys there are, hidden ones counted."""
+        question = build_lookup_count_question(table, sys_ids)
 
         def parse(answer: Answer, _report: RequestReport) -> int:
             return parse_count(table, answer.body)

@@ -7,14 +7,16 @@ our own code, so it is refused here, at the last place before the network.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from jobs.errors import OutsideSurface
+from jobs.lookup import BATCH_KEYS, lookup_count_parameters, lookup_parameters
 from jobs.page import Position, count_parameters, page_parameters
 from jobs.surface import Table, read_surface
 
+_SYS_ID = re.compile(r"[0-9a-f]{32}\Z")
 _CURSOR = re.compile(r"(?:[0-9a-f]{32})?\Z")
 
 
@@ -48,6 +50,27 @@ def build_count_question(table: Table) -> Question:
     """Ask how many rows a table has; raises OutsideSurface."""
     _check_table(table)
     return Question("stats", table.name, "", count_parameters(table))
+
+
+def build_lookup_question(table: Table, sys_ids: Collection[str]) -> Question:
+    """Ask which of some keys can be read; raises OutsideSurface."""
+    _check_table(table)
+    _check_keys(table, sys_ids)
+    return Question("table", table.name, "sys_id", lookup_parameters(table, sys_ids))
+
+
+def build_lookup_count_question(table: Table, sys_ids: Collection[str]) -> Question:
+    """Ask how many of some keys there are, hidden ones counted; raises OutsideSurface."""
+    _check_table(table)
+    _check_keys(table, sys_ids)
+    return Question("stats", table.name, "", lookup_count_parameters(table, sys_ids))
+
+
+def _check_keys(table: Table, sys_ids: Collection[str]) -> None:
+    if not 0 < len(sys_ids) <= BATCH_KEYS or not all(map(_SYS_ID.match, sys_ids)):
+        raise OutsideSurface(
+            f"What was to be looked up in {table.name} are not 1 to {BATCH_KEYS} sys_ids: nothing was asked."
+        )
 
 
 def _check_table(table: Table) -> None:

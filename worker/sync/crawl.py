@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
-from jobs.graph import GraphPart, build_part
-from jobs.page import Position, next_position
+from jobs.graph import build_part
+from jobs.keys import build_keys
+from jobs.page import Page, Position, next_position
 from jobs.surface import Table
 from jobs.verdict import Verdict, judge_read
 from worker.postgres import staging
@@ -103,18 +104,20 @@ class _Reader:
             return
         self._pages += 1
         self._rows += len(page.rows)
-        await self._stage(build_part(self.table, page.rows), rows=len(page.rows))
+        await self._stage(page)
 
-    async def _stage(self, part: GraphPart, *, rows: int) -> None:
+    async def _stage(self, page: Page) -> None:
         taken = self._trail.take()
         staged = StagedPage(
             table=self.table.name,
             page=self._pages,
             depth=self.table.depth,
             cursor=self._position.cursor,
-            rows=rows,
+            rows=len(page.rows),
             requests=taken.requests,
-            part=part,
+            part=build_part(self.table, page.rows),
+            base=self.table.base,
+            keys=build_keys(page.rows),
         )
 
         async def write(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""One slice of a run, as a list of steps: claim, open, crawl, then publish or yield.
+"""One slice of a run, as a list of steps: claim, open, crawl, look up what is gone, then publish or yield.
 
 A slice is one thread, one event loop and one short database connection, bounded in time, so that no tenant keeps
 others waiting. All it has read is staged page by page: the next slice, on any worker, goes on from there. What
@@ -14,7 +14,16 @@ from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 from jobs.errors import CredentialsMissing
-from jobs.events import CREDENTIAL_OPENED, PUBLISHED, RUN_CLAIMED, RUN_ENDED, RUN_YIELDED, Event
+from jobs.events import (
+    CREDENTIAL_OPENED,
+    PUBLISHED,
+    REVISION_QUARANTINED,
+    RUN_CLAIMED,
+    RUN_ENDED,
+    RUN_YIELDED,
+    Event,
+)
+from jobs.guard import Guard
 from worker.postgres import publishing, runs, staging, tenants
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.publishing import Publication
@@ -22,6 +31,7 @@ from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
 from worker.servicenow import Client, Limits, open_client
 from worker.sync.crawl import Crawl, crawl_tables
+from worker.sync.evidence import look_up_gone
 from worker.sync.lease import held_lease
 from worker.sync.parts import Parts
 from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
@@ -72,9 +82,9 @@ class _Slice:
         self._tell(Event(RUN_CLAIMED, claimed))
         await staging.check_version(self._connection, run.schema_name)
         await publishing.drop_abandoned(self._connection, run)
-        await self._crawl(await staging.read_progress(self._connection, run))
+        is_ready = await self._crawl(await staging.read_progress(self._connection, run))
         reads = await staging.read_progress(self._connection, run)
-        if all(name in reads and reads[name].verdict for name in self._parts.surface.tables):
+        if is_ready:
             await self._publish(reads)
         else:
             await self._yield(reads)
@@ -83,13 +93,19 @@ class _Slice:
         """Say whether the slice's time is over, or the process is asked to stop."""
         return self._parts.draining.is_set() or time.monotonic() > self._deadline
 
-    async def _crawl(self, progress: Mapping[str, TableRead]) -> None:
+    async def _crawl(self, progress: Mapping[str, TableRead]) -> bool:
+        """Read on; True when all is read and nothing stands between it and its publication."""
+        surface = self._parts.surface
         credentials, version = await self._open_credentials()
         # From here: a slice whose preparations took long still reads on.
         self._deadline = time.monotonic() + self._parts.settings.slice_seconds
         async with self._open_client(credentials, version) as client:
             crawl = Crawl(self._run, client, Writer(self._connection), self._trail, self.must_pause)
-            await crawl_tables(crawl, self._parts.surface.tables.values(), progress)
+            await crawl_tables(crawl, surface.tables.values(), progress)
+            reads = await staging.read_progress(self._connection, self._run)
+            if not all(name in reads and reads[name].verdict for name in surface.tables):
+                return False
+            return await look_up_gone(crawl, self._connection, surface=surface, reads=reads)
 
     async def _open_credentials(self) -> tuple[ClientCredentials, int]:
         run = self._run
@@ -128,6 +144,7 @@ class _Slice:
 
     async def _publish(self, reads: Mapping[str, TableRead]) -> None:
         began = time.monotonic()
+        settings = self._parts.settings
         tables = self._parts.surface.tables
         complete = [name for name in tables if reads[name].verdict == "complete"]
         published = await publishing.publish_run(
@@ -138,7 +155,11 @@ class _Slice:
             as_of=self._run.started_at,
             complete=len(complete) == len(tables),
             events=(),
+            guard=Guard(settings.guard_removed_rows, settings.guard_removed_share),
         )
+        if published.reason is not None:
+            held = {"reason": published.reason, "removed": published.removed}
+            self._tell(Event(REVISION_QUARANTINED, {"revision": published.revision, **held}))
         self._tell(Event(PUBLISHED, {"phase": "all", "seconds": time.monotonic() - began}))
         self._tell(Event(RUN_ENDED, self._describe_end(published, reads)))
 
