@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 MOD_COUNT, UPDATED_ON = "sys_mod_count", "sys_updated_on"
+STATE_FIELDS = (MOD_COUNT, UPDATED_ON)
 
 
 class RecordKey(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -19,6 +19,7 @@ from uuid import UUID
 import worker
 from jobs.errors import Failure, UsageFailure
 from jobs.events import KINDS, SCHEDULER_TICKED, Event
+from jobs.keys import STATE_FIELDS
 from jobs.surface import Table, read_surface
 from worker.command.arguments import build_parser
 from worker.command.documents import describe_process, describe_run, describe_tenant_status
@@ -77,7 +78,8 @@ _SURFACE = """\
 
 All that is ever asked of an instance. A table or field that is not here is not asked for, and a field that
 comes unasked is dropped. Values are read as they are stored, never as they are displayed. The role is one that
-permits the read; others may. A word in brackets says what of a node or an edge the field becomes.
+permits the read; others may. A word in brackets says what of a node or an edge the field becomes;
+`state` says whether a record changed, and stands in no node.
 """
 _EVENTS = """\
 # Events
@@ -180,7 +182,7 @@ def _describe_table(table: Table) -> Iterator[str]:
     yield f"- Role: `{table.role}`. Plugin: {f'`{table.plugin}`' if table.plugin else 'none'}."
     if table.filter:
         yield f"- Filter: `{table.filter}`."
-    yield f"- Fields: {', '.join(_describe_field(table, name) for name in table.fields)}."
+    yield f"- Fields: {', '.join(_describe_field(table, name) for name in table.asked)}."
     if table.link:
         start, end = table.link.start, table.link.end
         yield (
@@ -196,7 +198,12 @@ def _describe_table(table: Table) -> Iterator[str]:
 
 
 def _describe_field(table: Table, name: str) -> str:
-    marks = {"sys_id": "id", "sys_class_name": "table", table.label if table.kind else "": "name"}
+    marks = {
+        "sys_id": "id",
+        "sys_class_name": "table",
+        **dict.fromkeys(STATE_FIELDS, "state"),
+        table.label if table.kind else "": "name",
+    }
     mark = "edge" if name in table.references else marks.get(name, "")
     return f"`{name}`" + (f" ({mark})" if mark else "")
 
@@ -360,7 +367,7 @@ def _example_run() -> dict[str, object]:
         "requested_at": _MOMENT,
         "started_at": _MOMENT,
         "ended_at": _MOMENT.replace(second=3),
-        "tables": [{**read, "rows": 60, "hidden": 0, "requests": 4, "reason": None}],
+        "tables": [{**read, "rows": 60, "known": None, "hidden": 0, "requests": 4, "reason": None}],
         "error": None,
         **counts,
     }

@@ -206,6 +206,18 @@ class Settings(BaseSettings):
     )
     retry_base_seconds: Seconds = Field(10, description="The wait before the first retry of a run; doubles.")
     retry_cap_seconds: Seconds = Field(900, description="The longest wait between two tries of a run.")
+    scan_every_runs: int = Field(
+        24,
+        ge=1,
+        le=100_000,
+        description="At least every so many runs the keys of all records are read: 1 reads them in every run.",
+    )
+    whole_every_runs: int = Field(
+        168,
+        ge=1,
+        le=100_000,
+        description="At least every so many runs all content is read again: 1 reads everything in every run.",
+    )
     guard_removed_rows: int = Field(
         50,
         ge=0,

@@ -15,6 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from jobs.keys import STATE_FIELDS
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _KEYS = {
     "name", "extends", "kind", "label", "fields", "why", "role", "plugin", "filter", "references", "link",
@@ -76,9 +78,14 @@ class Table:
         return tuple(sorted(name for name in self.fields if name not in apart))
 
     @property
+    def asked(self) -> tuple[str, ...]:
+        """All fields that are asked for: of a node's record also what says whether it changed."""
+        return self.fields if self.link else (*self.fields, *STATE_FIELDS)
+
+    @property
     def fields_hash(self) -> str:
         """Name the set of fields in the audit trail, 12 hex digits."""
-        return hashlib.sha256(",".join(self.fields).encode()).hexdigest()[:12]
+        return hashlib.sha256(",".join(self.asked).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

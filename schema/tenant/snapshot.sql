@@ -51,7 +51,7 @@ CREATE TABLE tenant_example.gone (
     table_name text NOT NULL,
     sys_id text NOT NULL COLLATE pg_catalog."C",
     fate text,
-    CONSTRAINT gone_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text, 'unknown'::text])))
+    CONSTRAINT gone_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text, 'unknown'::text, 'moved'::text])))
 );
 
 ALTER TABLE ONLY tenant_example.gone FORCE ROW LEVEL SECURITY;
@@ -93,6 +93,16 @@ CREATE TABLE tenant_example.node_history (
 
 ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE tenant_example.record (
+    table_name text NOT NULL COLLATE pg_catalog."C",
+    sys_id text NOT NULL COLLATE pg_catalog."C",
+    mod_count bigint NOT NULL,
+    updated_on text NOT NULL COLLATE pg_catalog."C"
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.record FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE tenant_example.revision (
     revision bigint NOT NULL,
     run_id uuid NOT NULL,
@@ -128,7 +138,8 @@ CREATE TABLE tenant_example.staged_page (
     nodes jsonb NOT NULL,
     edges jsonb NOT NULL,
     base text,
-    keys jsonb
+    keys jsonb,
+    scanned boolean DEFAULT false NOT NULL
 );
 ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN nodes SET STORAGE EXTERNAL;
 ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN edges SET STORAGE EXTERNAL;
@@ -149,11 +160,37 @@ CREATE TABLE tenant_example.table_read (
     verdict text,
     reason text,
     as_of timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    way text DEFAULT 'whole'::text NOT NULL,
+    newest text,
+    changes bigint,
+    known bigint,
+    begun_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT table_read_kind CHECK ((read = ANY (ARRAY['whole'::text, 'delta'::text, 'skipped'::text]))),
-    CONSTRAINT table_read_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'partial'::text, 'hidden'::text, 'denied'::text, 'absent'::text, 'failed'::text, 'unknown'::text])))
+    CONSTRAINT table_read_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'partial'::text, 'hidden'::text, 'denied'::text, 'absent'::text, 'failed'::text, 'unknown'::text]))),
+    CONSTRAINT table_read_way CHECK ((way = ANY (ARRAY['whole'::text, 'delta'::text, 'scan'::text, 'fetch'::text, 'skipped'::text])))
 );
 
 ALTER TABLE ONLY tenant_example.table_read FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.table_state (
+    table_name text NOT NULL COLLATE pg_catalog."C",
+    shape text NOT NULL,
+    verdict text NOT NULL,
+    hidden bigint NOT NULL,
+    reason text,
+    rows bigint NOT NULL,
+    counted bigint NOT NULL,
+    newest text NOT NULL,
+    changes bigint NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    runs_since_scan integer NOT NULL,
+    runs_since_whole integer NOT NULL,
+    CONSTRAINT table_state_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'hidden'::text])))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY tenant_example.table_state FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE ONLY tenant_example.edge_history
     ADD CONSTRAINT edge_history_pkey PRIMARY KEY (from_id, kind, to_id, source, since);
@@ -176,6 +213,9 @@ ALTER TABLE ONLY tenant_example.node_history
 ALTER TABLE ONLY tenant_example.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (node_id);
 
+ALTER TABLE ONLY tenant_example.record
+    ADD CONSTRAINT record_pkey PRIMARY KEY (table_name, sys_id);
+
 ALTER TABLE ONLY tenant_example.revision
     ADD CONSTRAINT revision_pkey PRIMARY KEY (revision);
 
@@ -190,6 +230,9 @@ ALTER TABLE ONLY tenant_example.staged_page
 
 ALTER TABLE ONLY tenant_example.table_read
     ADD CONSTRAINT table_read_pkey PRIMARY KEY (run_id, table_name);
+
+ALTER TABLE ONLY tenant_example.table_state
+    ADD CONSTRAINT table_state_pkey PRIMARY KEY (table_name);
 
 CREATE INDEX edge_history_until ON tenant_example.edge_history USING btree (until);
 
@@ -216,6 +259,8 @@ ALTER TABLE tenant_example.node_history ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY owner ON tenant_example.schema_version TO zaptik_owner USING (true);
 
+ALTER TABLE tenant_example.record ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE tenant_example.revision ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.schema_version ENABLE ROW LEVEL SECURITY;
@@ -223,6 +268,8 @@ ALTER TABLE tenant_example.schema_version ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenant_example.staged_page ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.table_read ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.table_state ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON tenant_example.edge TO tenant_example USING (true);
 
@@ -238,6 +285,8 @@ CREATE POLICY tenant ON tenant_example.node TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.node_history TO tenant_example USING (true);
 
+CREATE POLICY tenant ON tenant_example.record TO tenant_example USING (true);
+
 CREATE POLICY tenant ON tenant_example.revision TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.schema_version TO tenant_example USING (true);
@@ -245,6 +294,8 @@ CREATE POLICY tenant ON tenant_example.schema_version TO tenant_example USING (t
 CREATE POLICY tenant ON tenant_example.staged_page TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.table_read TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.table_state TO tenant_example USING (true);
 
 GRANT USAGE ON SCHEMA tenant_example TO tenant_example;
 
@@ -262,6 +313,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.node TO tenant_example
 
 GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.record TO tenant_example;
+
 GRANT SELECT,INSERT ON TABLE tenant_example.revision TO tenant_example;
 
 GRANT UPDATE(state) ON TABLE tenant_example.revision TO tenant_example;
@@ -273,3 +326,5 @@ GRANT SELECT ON TABLE tenant_example.schema_version TO tenant_example;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.staged_page TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_read TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_state TO tenant_example;

@@ -27,7 +27,7 @@ from worker.postgres.evidence import note_gone
 from worker.postgres.publishing import Publication, publish_run
 from worker.postgres.reading import stream_edges, stream_nodes
 from worker.postgres.runs import ClaimedRun, claim_run, read_request, request_sync
-from worker.postgres.staging import StagedPage, begin_table, judge_table, stage_page
+from worker.postgres.staging import Reads, StagedPage, begin_table, judge_table, stage_page
 from worker.postgres.tenants import Tenant
 
 GROUP, ITEM, PRODUCER = "sys_user_group", "sc_cat_item", "sc_cat_item_producer"
@@ -108,10 +108,9 @@ async def publish(
 ) -> Publication:
     """Publish what the run staged; what the tables `closing` did not give is gone."""
     surface = read_surface()
-    await note_gone(app, run, surface=surface, closing=closing)
-    return await publish_run(
-        app, run, surface=surface, closing=closing, as_of=AS_OF, complete=True, events=[], guard=guard
-    )
+    reads = Reads(closing, listed=closing)
+    await note_gone(app, run, surface=surface, reads=reads)
+    return await publish_run(app, run, surface=surface, reads=reads, as_of=AS_OF, events=[], guard=guard)
 
 
 async def publish_tables(

@@ -31,10 +31,10 @@ class Case:
 
     app: Connection
     admin: Connection
-    parts: Parts
+    parts: Parts = dataclasses.field(repr=False)
     tenant: Tenant
     simulator: Simulator
-    events: list[Event]
+    events: list[Event] = dataclasses.field(repr=False)
 
     async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
         async with in_tenant_rows(self.app, self.tenant.tenant_id):

@@ -81,7 +81,7 @@ async def test_a_hidden_record_stays_although_the_count_adds_up(case: Case) -> N
     before, _ = await case.read_graph()
     known = [row["sys_id"] for row in case.rows(GROUPS)]
     pointed = next(row["group"] for row in case.rows(ITEMS) if row["group"] in known[5:])
-    run = await swap_in_mid_read(case, {pointed}).sync()
+    run = await swap_in_mid_read(case, {pointed}).sync(mode="full")
     assert verdict_of(run, GROUPS) == ("hidden", 1)
     nodes, edges = await case.read_graph()
     assert nodes[f"{GROUPS}:{pointed}"] == before[f"{GROUPS}:{pointed}"]
@@ -101,7 +101,7 @@ async def test_hidden_and_deleted_records_are_told_apart_one_by_one(case: Case) 
     hidden, deleted = {known[20], known[31], known[44]}, {known[22], known[23], known[40]}
     for sys_id in deleted:
         case.simulator.instance.store.delete(GROUPS, sys_id)
-    run = await swap_in_mid_read(case, hidden).sync()
+    run = await swap_in_mid_read(case, hidden).sync(mode="full")
     assert verdict_of(run, GROUPS) == ("hidden", 3)
     nodes, _ = await case.read_graph()
     assert {f"{GROUPS}:{sys_id}" for sys_id in hidden} <= nodes.keys()

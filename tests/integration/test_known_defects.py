@@ -78,7 +78,7 @@ async def test_a_run_that_goes_on_from_the_middle_removes_nothing_it_read_before
     await case.sync()
     gone = case.rows(GROUPS)[30]["sys_id"]
     case.simulator.instance.store.delete(GROUPS, gone)
-    run_id = await case.request_run()
+    run_id = await case.request_run(mode="full")
     slices = 0
     while (await case.read_run(run_id))["state"] == "requested":
         stopping = case.when("request.answered", case.parts.draining.set, endpoint="table", table=GROUPS)

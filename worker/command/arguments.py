@@ -131,7 +131,7 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     sync.add_argument(
         "--full",
         action="store_true",
-        help="ask for a whole read (this release reads everything whole in any case)",
+        help="read everything; otherwise only what may differ is read",
     )
     sync.add_argument(
         "--wait", action="store_true", help="follow the run to its end; its outcome is the exit code"

@@ -77,7 +77,7 @@ def _describe_table(row: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": row["verdict"] or "unknown",
         "read": row["read"],
         "as_of": format_time(row["as_of"]),
-        "rows": row["rows"],
+        "rows": row["rows"] if row["known"] is None else row["known"],
         "hidden": row["hidden"],
         "requests": row["requests"],
         "reason": row["reason"],

@@ -60,7 +60,7 @@ def surface(_asked: argparse.Namespace, _settings: Settings, output: Output) -> 
             [
                 f"{table.name} ({table.domain}; role {table.role})",
                 f"  {table.why}",
-                f"  {', '.join(table.fields)}",
+                f"  {', '.join(table.asked)}",
             ]
         )
     return 0
@@ -116,7 +116,7 @@ def _describe(table: Table) -> dict[str, Any]:
     return {
         "domain": table.domain,
         "table": table.name,
-        "fields": list(table.fields),
+        "fields": list(table.asked),
         "filter": table.filter,
         "why": table.why,
         "role": table.role,

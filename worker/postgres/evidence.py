@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from jobs.events import Event
 from jobs.lookup import Fate
@@ -10,18 +10,18 @@ from jobs.surface import Surface
 from jobs.verdict import Verdict
 from worker.postgres.connection import Connection, as_tenant, fetch_rows
 from worker.postgres.runs import ClaimedRun
-from worker.postgres.staging import record_events
+from worker.postgres.staging import Reads, record_events
 
 
 async def note_gone(
-    connection: Connection, run: ClaimedRun, *, surface: Surface, closing: Collection[str]
+    connection: Connection, run: ClaimedRun, *, surface: Surface, reads: Reads
 ) -> dict[str, int]:
-    """Note the records of the graph that the run's complete reads, of the tables `closing`, did not give.
+    """Note the records of the graph that complete reads did not give any more.
 
     Gives how many of each table are not looked up yet. Doing it again changes nothing.
     """
     within = run.schema_name
-    links = [name for name in closing if surface.tables[name].link]
+    links = [name for name in reads.listed if surface.tables[name].link]
     async with as_tenant(connection, within):
         await fetch_rows(
             connection,
@@ -29,7 +29,8 @@ async def note_gone(
             "note_gone",
             within=within,
             run=run.run_id,
-            closing=list(closing),
+            closing=list(reads.closing),
+            listed=list(reads.listed),
             links=links,
         )
         await record_events(connection, run, [], requests=0, records=0)

@@ -7,7 +7,7 @@ last statement is the fence's compare-and-set, so that renewal never waits on it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,10 +17,11 @@ import psycopg
 
 from jobs.events import REVISION_ACCEPTED, REVISION_QUARANTINED, Event
 from jobs.guard import Guard, Removal, judge_removals
+from jobs.rereading import describe_shape
 from jobs.surface import Surface
 from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows, fetch_value
 from worker.postgres.runs import ClaimedRun
-from worker.postgres.staging import lease_lost, record_alone, record_events
+from worker.postgres.staging import Reads, lease_lost, record_alone, record_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,12 @@ class Publication:
 
 
 async def publish_run(
-    connection: Connection, run: ClaimedRun, *, surface: Surface, closing: Collection[str],
-    as_of: datetime, complete: bool, events: Sequence[Event], guard: Guard | None = None,
+    connection: Connection, run: ClaimedRun, *, surface: Surface, reads: Reads, as_of: datetime,
+    events: Sequence[Event], guard: Guard | None = None,
 ) -> Publication:  # fmt: skip
     """Publish what the run staged; raises LeaseLost, and then nothing was written.
 
-    `closing` are the tables that were read completely; `as_of` is when the reading began; `complete` says that
-    every table of the surface was. Records noted as gone leave. Without a guard nothing is quarantined.
+    `as_of` is when the reading began. Records noted as gone leave. Without a guard nothing is quarantined.
     """
     within = run.schema_name
     # Apart from the rest, so that a late worker learns it before the long part and renewal waits for nothing.
@@ -54,11 +54,11 @@ async def publish_run(
         revision = int(
             await fetch_value(connection, "tenant", "next_revision", within=within, run=run.run_id)
         )
-        times = {"as_of": as_of, "complete_as_of": as_of if complete else None}
+        times = {"as_of": as_of, "complete_as_of": as_of if reads.are_complete(surface) else None}
         reason = await _judge_removals(connection, run, guard) if guard else None
         if reason is not None:
             result, total = await _try(
-                connection, run, surface=surface, closing=closing, revision=revision, reason=reason
+                connection, run, surface=surface, reads=reads, revision=revision, reason=reason
             )
             await _record_revision(
                 connection, run, result, query="hold_revision", reason=reason, **total, **times
@@ -66,7 +66,7 @@ async def publish_run(
             held = {"revision": revision, "reason": reason, "removed": result.removed}
             events = [*events, Event(REVISION_QUARANTINED, held)]
         else:
-            changes = await _compare(connection, run, surface=surface, closing=closing, revision=revision)
+            changes = await _compare(connection, run, surface=surface, reads=reads, revision=revision)
             if current is not None and not any(changes.values()):
                 sizes = {name: current[name] for name in ("revision", "nodes", "edges")}
                 result = Publication("unchanged", **sizes, **changes, reason=None)
@@ -82,12 +82,12 @@ async def publish_run(
 
 
 async def publish_held(
-    connection: Connection, run: ClaimedRun, *, surface: Surface, closing: Collection[str], revision: int
+    connection: Connection, run: ClaimedRun, *, surface: Surface, reads: Reads, revision: int
 ) -> Publication:
     """Publish a quarantined revision as it was found; its run must be claimed. LeaseLost: nothing was written."""
     within = run.schema_name
     async with as_tenant(connection, within):
-        changes = await _compare(connection, run, surface=surface, closing=closing, revision=revision)
+        changes = await _compare(connection, run, surface=surface, reads=reads, revision=revision)
         total = await _read_total(connection, run)
         result = _build_result("published", revision, total, changes)
         released = await fetch_rows(
@@ -125,32 +125,47 @@ async def _judge_removals(connection: Connection, run: ClaimedRun, guard: Guard)
 
 
 async def _compare(
-    connection: Connection, run: ClaimedRun, *, surface: Surface, closing: Collection[str], revision: int
+    connection: Connection, run: ClaimedRun, *, surface: Surface, reads: Reads, revision: int
 ) -> dict[str, int]:
     """Bring the graph to what the run staged; give how many nodes and edges were added, changed, removed."""
     within = run.schema_name
     nodes = await fetch_row(
         connection, "tenant", "publish_nodes", within=within, run=run.run_id, revision=revision,
-        closing=list(closing), subclasses=list(surface.subclasses),
+        subclasses=list(surface.subclasses),
     )  # fmt: skip
     bases = list(surface.bases)
     await fetch_rows(connection, "tenant", "note_missing", within=within, run=run.run_id, surface=bases)
     edges = await fetch_row(
         connection, "tenant", "publish_edges", within=within, run=run.run_id, revision=revision,
-        closing=list(closing), surface=bases,
+        closing=list(reads.closing), listed=list(reads.listed), surface=bases,
+        subclasses=list(surface.subclasses),
     )  # fmt: skip
+    await _remember(connection, run, surface=surface, reads=reads)
     assert nodes is not None
     assert edges is not None
     return {change: nodes[change] + edges[change] for change in ("added", "changed", "removed")}
 
 
+async def _remember(connection: Connection, run: ClaimedRun, *, surface: Surface, reads: Reads) -> None:
+    """Keep what the next run may go on from."""
+    within = run.schema_name
+    kept = [table for table in surface.tables.values() if not table.link]
+    await fetch_rows(
+        connection, "tenant", "remember_records", within=within, run=run.run_id, listed=list(reads.listed)
+    )
+    await fetch_rows(
+        connection, "tenant", "remember_tables", within=within, run=run.run_id,
+        tables=[table.name for table in kept], shapes=[describe_shape(table) for table in kept],
+    )  # fmt: skip
+
+
 async def _try(
-    connection: Connection, run: ClaimedRun, *, surface: Surface, closing: Collection[str], revision: int,
+    connection: Connection, run: ClaimedRun, *, surface: Surface, reads: Reads, revision: int,
     reason: str,
 ) -> tuple[Publication, dict[str, Any]]:  # fmt: skip
     """Find out what a revision would come to, and undo it."""
     async with connection.transaction() as tried:
-        changes = await _compare(connection, run, surface=surface, closing=closing, revision=revision)
+        changes = await _compare(connection, run, surface=surface, reads=reads, revision=revision)
         total = await _read_total(connection, run)
         result = _build_result("quarantined", revision, total, changes, reason=reason)
         raise psycopg.Rollback(tried)

@@ -35,9 +35,8 @@ async def accept_revision(
             f"A run of {tenant.name} is under way, or somebody decides about revision {number} at this moment: see "
             f"`zaptik runs {tenant.name}` and call again when it has ended."
         )
-    reads = await staging.read_progress(connection, run)
-    closing = [name for name, read in reads.items() if read.verdict == "complete"]
-    return await publish_held(connection, run, surface=surface, closing=closing, revision=number)
+    reads = staging.sort_reads(await staging.read_progress(connection, run))
+    return await publish_held(connection, run, surface=surface, reads=reads, revision=number)
 
 
 async def reject_revision(connection: Connection, tenant: Tenant, revision: int | None) -> int:

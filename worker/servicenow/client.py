@@ -16,6 +16,7 @@ from jobs.errors import InstanceUnreachable
 from jobs.events import Emit
 from jobs.lookup import parse_lookup
 from jobs.page import Page, Position, parse_count, parse_page
+from jobs.rereading import Aggregates, keys_of, parse_aggregates, parse_changed, parse_records
 from jobs.surface import Table
 from worker.servicenow import grant
 from worker.servicenow.address import check_instance_url
@@ -24,10 +25,13 @@ from worker.servicenow.limits import Limits
 from worker.servicenow.patience import build_retrying
 from worker.servicenow.questions import (
     Question,
+    build_aggregates_question,
+    build_changed_question,
     build_count_question,
     build_lookup_count_question,
     build_lookup_question,
     build_page_question,
+    build_records_question,
 )
 from worker.servicenow.reports import RequestReport
 from worker.servicenow.tokens import Token, TokenKey, TokenStore
@@ -84,6 +88,49 @@ class Client:
 
         def parse(answer: Answer, _report: RequestReport) -> int:
             return parse_count(table, answer.body)
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_aggregates(self, table: Table, *, emit: Emit) -> Aggregates:
+        """Fetch a table's count, newest change and sum of changes, blind to row ACLs."""
+        question = build_aggregates_question(table)
+
+        def parse(answer: Answer, _report: RequestReport) -> Aggregates:
+            return parse_aggregates(table, answer.body)
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_changed(self, table: Table, position: Position, *, since: str, emit: Emit) -> FetchedPage:
+        """Fetch the page after a position of the rows changed since a time."""
+        question = build_changed_question(table, position, since=since, limit_rows=self.limits.page_rows)
+
+        def parse(answer: Answer, report: RequestReport) -> FetchedPage:
+            page = parse_changed(table, answer.body, cursor=position.cursor, since=since)
+            report.rows = len(page.rows)
+            return FetchedPage(page, answer.total)
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_keys(self, table: Table, position: Position, *, emit: Emit) -> FetchedPage:
+        """Fetch the keys and states of the records after a position, `limits.scan_rows` at a time."""
+        scanned = keys_of(table)
+        question = build_page_question(scanned, position, limit_rows=self.limits.scan_rows)
+
+        def parse(answer: Answer, report: RequestReport) -> FetchedPage:
+            page = parse_page(scanned, answer.body, cursor=position.cursor)
+            report.rows = len(page.rows)
+            return FetchedPage(page, answer.total)
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_records(self, table: Table, sys_ids: Collection[str], *, emit: Emit) -> Page:
+        """Fetch the records of at most a hundred keys, as far as they can be read."""
+        question = build_records_question(table, sys_ids)
+
+        def parse(answer: Answer, report: RequestReport) -> Page:
+            page = parse_records(table, answer.body, sys_ids=sys_ids)
+            report.rows = len(page.rows)
+            return page
 
         return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_MOST_SCAN_ROWS = 10_000  # the instance's own default of sysparm_limit (c_TableAPI)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -22,3 +24,8 @@ class Limits:
     body_bytes: int = 64 * 1024 * 1024
     backoff_seconds: float = 1.0
     longest_wait_seconds: float = 60.0
+
+    @property
+    def scan_rows(self) -> int:
+        """Rows asked for where only their keys are: they are short, so that ten times as many make an answer."""
+        return min(10 * self.page_rows, _MOST_SCAN_ROWS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
-from jobs.graph import build_part
+from jobs.graph import GraphPart, build_part
 from jobs.keys import build_keys
 from jobs.page import Page, Position, next_position
 from jobs.surface import Table
@@ -36,11 +36,12 @@ class Crawl:
     writer: Writer
     trail: Trail
     must_pause: Callable[[], bool]
+    open_reader: Callable[[Crawl, Table, TableRead | None], Reader]
 
 
 async def crawl_tables(crawl: Crawl, tables: Iterable[Table], progress: Mapping[str, TableRead]) -> None:
     """Read every table that has no verdict yet, until all have one or the slice must pause."""
-    readers = [_Reader(crawl, table, progress.get(table.name)) for table in tables]
+    readers = [crawl.open_reader(crawl, table, progress.get(table.name)) for table in tables]
     async with asyncio.TaskGroup() as writing:
         writing.create_task(crawl.writer.run(), name="writer")
         async with asyncio.TaskGroup() as reading:
@@ -49,8 +50,8 @@ async def crawl_tables(crawl: Crawl, tables: Iterable[Table], progress: Mapping[
         await crawl.writer.finish()
 
 
-class _Reader:
-    """Reads one table in one slice."""
+class Reader:
+    """Reads one table in one slice: whole, from where an earlier slice left it."""
 
     def __init__(self, crawl: Crawl, table: Table, read: TableRead | None) -> None:
         self.table = table
@@ -100,13 +101,13 @@ class _Reader:
         self._position = next_position(
             self._position, page, limit_rows=client.limits.page_rows, total=fetched.total
         )
-        if not page.rows:
-            return
+        if page.rows:
+            await self._keep(page)
+
+    async def _keep(self, page: Page, *, part: GraphPart | None = None) -> None:
+        """Stage a page as what its rows say, or as a `part` of which only the keys are known."""
         self._pages += 1
         self._rows += len(page.rows)
-        await self._stage(page)
-
-    async def _stage(self, page: Page) -> None:
         taken = self._trail.take()
         staged = StagedPage(
             table=self.table.name,
@@ -115,9 +116,10 @@ class _Reader:
             cursor=self._position.cursor,
             rows=len(page.rows),
             requests=taken.requests,
-            part=build_part(self.table, page.rows),
+            part=part or build_part(self.table, page.rows),
             base=self.table.base,
             keys=build_keys(page.rows),
+            scanned=part is not None,
         )
 
         async def write(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from jobs.lookup import BATCH_KEYS, MOST_KEYS, Fate, judge_gone, judge_missing
 from jobs.surface import Surface, Table
 from worker.postgres import evidence
 from worker.postgres.connection import Connection
-from worker.postgres.staging import TableRead
+from worker.postgres.staging import TableRead, sort_reads
 from worker.sync.crawl import Crawl
 
 _MOST_COUNTS = 40
@@ -26,8 +26,7 @@ async def look_up_gone(
     crawl: Crawl, connection: Connection, *, surface: Surface, reads: Mapping[str, TableRead]
 ) -> bool:
     """Look up what is gone of every table read completely; False when the slice had to pause before the end."""
-    closing = [name for name in surface.tables if reads[name].verdict == "complete"]
-    gone = await evidence.note_gone(connection, crawl.run, surface=surface, closing=closing)
+    gone = await evidence.note_gone(connection, crawl.run, surface=surface, reads=sort_reads(reads))
     for name, keys in gone.items():
         if keys > MOST_KEYS:
             continue  # the removal guard decides

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from uuid import UUID
 
 from jobs.errors import CredentialsMissing
@@ -24,16 +25,19 @@ from jobs.events import (
     Event,
 )
 from jobs.guard import Guard
-from worker.postgres import publishing, runs, staging, tenants
+from jobs.rereading import Forced, KnownTable
+from jobs.surface import Table
+from worker.postgres import publishing, rereading, runs, staging, tenants
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.publishing import Publication
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
 from worker.servicenow import Client, Limits, open_client
-from worker.sync.crawl import Crawl, crawl_tables
+from worker.sync.crawl import Crawl, Reader, crawl_tables
 from worker.sync.evidence import look_up_gone
 from worker.sync.lease import held_lease
 from worker.sync.parts import Parts
+from worker.sync.rereading import Rereader
 from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
@@ -100,7 +104,15 @@ class _Slice:
         # From here: a slice whose preparations took long still reads on.
         self._deadline = time.monotonic() + self._parts.settings.slice_seconds
         async with self._open_client(credentials, version) as client:
-            crawl = Crawl(self._run, client, Writer(self._connection), self._trail, self.must_pause)
+            known = await rereading.read_known_tables(self._connection, self._run)
+            crawl = Crawl(
+                self._run,
+                client,
+                Writer(self._connection),
+                self._trail,
+                self.must_pause,
+                partial(self._open_reader, {} if self._run.mode == "full" else known),
+            )
             await crawl_tables(crawl, surface.tables.values(), progress)
             reads = await staging.read_progress(self._connection, self._run)
             if not all(name in reads and reads[name].verdict for name in surface.tables):
@@ -122,6 +134,16 @@ class _Slice:
         await staging.record_alone(self._connection, run, requests=taken.requests, events=taken.events)
         taken.mark_written()
         return credentials, stored.version
+
+    def _open_reader(
+        self, known: Mapping[str, KnownTable], crawl: Crawl, table: Table, read: TableRead | None
+    ) -> Reader:
+        """Open a table's reader: what links others is read whole, since no aggregate tells of a link that moved."""
+        if table.link:
+            return Reader(crawl, table, read)
+        settings = self._parts.settings
+        forced = Forced(settings.scan_every_runs, settings.whole_every_runs)
+        return Rereader(crawl, table, read, known=known.get(table.name), forced=forced)
 
     def _open_client(
         self, credentials: ClientCredentials, version: int
@@ -145,15 +167,12 @@ class _Slice:
     async def _publish(self, reads: Mapping[str, TableRead]) -> None:
         began = time.monotonic()
         settings = self._parts.settings
-        tables = self._parts.surface.tables
-        complete = [name for name in tables if reads[name].verdict == "complete"]
         published = await publishing.publish_run(
             self._connection,
             self._run,
             surface=self._parts.surface,
-            closing=complete,
+            reads=staging.sort_reads(reads),
             as_of=self._run.started_at,
-            complete=len(complete) == len(tables),
             events=(),
             guard=Guard(settings.guard_removed_rows, settings.guard_removed_share),
         )
