@@ -256,23 +256,27 @@ WITH staged AS MATERIALIZED (
            coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,
            coalesce(s.attributes, e.attributes) AS attributes,
            coalesce(s.hash, e.hash) AS hash, coalesce(s.read_table, e.read_table) AS read_table,
-           -- With its record, as that one's fate says. Else where that record was read again, or its table no longer
-           -- has it, and its tables were read completely.
-           s."from" IS NULL AND CASE WHEN g.sys_id IS NOT NULL THEN coalesce(g.fate, 'deleted') = 'deleted'
-               WHEN r.scanned THEN false
-               WHEN r.id IS NULL AND NOT e.read_table = ANY (%(listed)s::text[]) AND NOT (
-                    e.read_table = ANY (%(subclasses)s::text[])
-                    AND e.read_table IN (SELECT table_name FROM {tenant}.table_state)
-                    AND NOT EXISTS (SELECT FROM {tenant}.record k WHERE k.table_name = e.read_table
-                                    AND k.sys_id = split_part(e.source, ':', 2))) THEN false
-               ELSE e.read_table = ANY (%(closing)s::text[])
-                    AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[]) END AS gone,
+           -- With its record, as that one's fate says. Else where the table that said it was read completely, and
+           -- gave the record anew, or no longer has it while the record's base gave it anew or has it no longer.
+           s."from" IS NULL AND CASE
+               WHEN g.sys_id IS NOT NULL THEN coalesce(g.fate, 'deleted') = 'deleted'
+               WHEN NOT (e.read_table = ANY (%(closing)s::text[])
+                         AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[])) THEN false
+               WHEN own.id IS NOT NULL THEN NOT own.scanned
+               WHEN base.id IS NULL THEN split_part(e.source, ':', 1) = ANY (%(listed)s::text[])
+               ELSE NOT base.scanned AND (
+                   e.read_table = ANY (%(listed)s::text[])
+                   OR (e.read_table = ANY (%(subclasses)s::text[])
+                       AND e.read_table IN (SELECT table_name FROM {tenant}.table_state)
+                       AND NOT EXISTS (SELECT FROM {tenant}.record k WHERE k.table_name = e.read_table
+                                       AND k.sys_id = split_part(e.source, ':', 2)))) END AS gone,
            e.from_id IS NULL AS new, e.hash AS old_hash, e.state AS old_state
     FROM staged s FULL JOIN {tenant}.edge e
       ON e.from_id = s."from" AND e.kind = s.kind AND e.to_id = s."to" AND e.source = s.source
     LEFT JOIN {tenant}.gone g ON g.run_id = %(run)s::uuid AND g.table_name = split_part(e.source, ':', 1)
                              AND g.sys_id = split_part(e.source, ':', 2)
-    LEFT JOIN seen r ON r.table_name = e.read_table AND r.id = split_part(e.source, ':', 2)
+    LEFT JOIN seen own ON own.table_name = e.read_table AND own.id = split_part(e.source, ':', 2)
+    LEFT JOIN seen base ON base.table_name = split_part(e.source, ':', 1) AND base.id = split_part(e.source, ':', 2)
 ), judged AS (
     SELECT c.*, CASE WHEN m.node_id IS NOT NULL AND (n.node_id IS NULL OR m.fate = 'hidden') THEN m.fate
                      WHEN n.node_id IS NOT NULL THEN 'resolved'

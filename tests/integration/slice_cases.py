@@ -31,10 +31,13 @@ class Case:
 
     app: Connection
     admin: Connection
-    parts: Parts = dataclasses.field(repr=False)
+    parts: Parts
     tenant: Tenant
     simulator: Simulator
-    events: list[Event] = dataclasses.field(repr=False)
+    events: list[Event]
+
+    def __repr__(self) -> str:
+        return f"<Case of {self.tenant.name}>"
 
     async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
         async with in_tenant_rows(self.app, self.tenant.tenant_id):
