@@ -82,6 +82,11 @@ class DerivedTable(Table):
 
     origin: Origin
 
+    @property
+    def can_be_reread(self) -> bool:
+        """Never: what it is follows from what an instance says anew in each run."""
+        return False
+
 
 def build_derived(surface: Surface, origin: Origin) -> DerivedTable:
     """Build the table of an origin; OutsideSurface where the surface does not lead to it."""

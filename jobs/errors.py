@@ -5,6 +5,7 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     Failure
     ├── UsageFailure           the person who called must change the call            (exit 2)
     │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision
+    │   ├── NotQuarantined
     │   ├── HostNotAllowed  PlainHttp  InvalidAddress  WrongArguments  SecretMissing  TenantPaused  FileNotWritten
     ├── SetupFailure           the deployment is not ready                           (exit 1)
     │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway
@@ -14,7 +15,7 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     │   ├── InstanceAsleep  TableDenied  TableAbsent  ResponseInvalid  OrderIgnored  PredicateIgnored
     │   ├── TransactionCancelled
     └── RunFailure             the run itself
-        ├── LeaseLost  RunGaveUp  OutsideSurface
+        ├── RunLive  LeaseLost  RunGaveUp  OutsideSurface
 
 Each leaf says a `code` (stable, a label of metrics), whether a `retry` helps (now, later, never) and whose
 move it is (`audience`). The message says what could not be done, with which identifier, and what to do next;
@@ -91,6 +92,12 @@ class UnknownRevision(UsageFailure):
     """The tenant has no such revision."""
 
     code = "unknown_revision"
+
+
+class NotQuarantined(UsageFailure):
+    """The revision does not wait for a person: there is nothing to accept or reject."""
+
+    code = "not_quarantined"
 
 
 class HostNotAllowed(UsageFailure):
@@ -304,6 +311,12 @@ class LeaseLost(RunFailure):
 
     code = "lease_lost"
     retry = "now"
+
+
+class RunLive(RunFailure):
+    """Another run of the tenant lives, and must end first."""
+
+    code = "run_live"
 
 
 class RunGaveUp(RunFailure):

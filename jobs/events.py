@@ -169,6 +169,30 @@ TOKEN_REFUSED = _kind(
 TABLE_JUDGED = _kind(
     "table.judged", "What was read of a table, and how far to trust it.", "table", "verdict", "rows"
 )
+GONE_LOOKED_UP = _kind(
+    "gone.looked_up",
+    "Records that a complete read no longer gave were looked up by their keys.",
+    "table",
+    "gone",
+    "deleted",
+    "hidden",
+    "unknown",
+)
+REVISION_QUARANTINED = _kind(
+    "revision.quarantined",
+    "A revision would remove a great deal: it waits for a person, and the last good one stays in force.",
+    "revision",
+    "reason",
+    "removed",
+    level="warning",
+    audited=True,
+)
+REVISION_ACCEPTED = _kind(
+    "revision.accepted", "A person let a quarantined revision be published.", "revision", audited=True
+)
+REVISION_REJECTED = _kind(
+    "revision.rejected", "A person dropped a quarantined revision.", "revision", audited=True
+)
 
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
 TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)

@@ -95,7 +95,7 @@ def page_parameters(table: Table, position: Position, *, limit_rows: int) -> dic
         terms.append(f"sys_id>{position.cursor}")
     parameters = {
         "sysparm_query": "^".join([*terms, "ORDERBYsys_id"]),
-        "sysparm_fields": ",".join(table.fields),
+        "sysparm_fields": ",".join(table.asked),
         "sysparm_limit": str(limit_rows),
         "sysparm_display_value": "false",
         "sysparm_exclude_reference_link": "true",
@@ -134,7 +134,7 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
         raise ResponseInvalid(_describe_page(table, "carries an error in place of rows"))
     if isinstance(answer.result, msgspec.UnsetType):
         raise ResponseInvalid(_describe_page(table, "has no result"))
-    rows, allowed, surprises = answer.result, frozenset(table.fields), 0
+    rows, allowed, surprises = answer.result, frozenset(table.asked), 0
     last = cursor
     has_nul = b"\\u0000" in body
     for index, row in enumerate(rows):

@@ -210,7 +210,7 @@ def _describe_table(table: Table) -> Iterator[str]:
     if table.filter:
         yield f"Only rows with `{table.filter}`."
     yield ""
-    rows = [(f"`{name}`", describe_use(table, name)) for name in table.fields]
+    rows = [(f"`{name}`", describe_use(table, name)) for name in table.asked]
     for flag, columns in table.flags.items():
         rows += [(f"`{column}`", f"asked whether empty, for the attribute `{flag}`") for column in columns]
     if table.values:

@@ -37,7 +37,7 @@ _RUN_ID = UUID("6b0f0d0c-58a1-4c7f-9a53-0d4b0a2f6f11")
 
 # What a command prints with --json, for those whose document no function of the code gives without a database.
 _DOCUMENTS = {
-    "migrate": {"control": 2, "tenants": {"migrated": ["acme"], "current": ["globex-prod"], "failed": []}},
+    "migrate": {"control": 3, "tenants": {"migrated": ["acme"], "current": ["globex-prod"], "failed": []}},
     "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},  # with --into
     "tenant add": {"tenant": "acme", "url": "https://acme.service-now.com", "state": "awaiting_credentials",
                    "every_seconds": 3600, "schema": "tenant_acme",
@@ -46,6 +46,12 @@ _DOCUMENTS = {
     "credential set": {"tenant": "acme", "version": 1, "key_id": "k-3f9c27d1a0b4"},
     "sync": {"tenant": "acme", "request": 7},
     "runs": {"runs": ["each as `sync --wait`"]},
+    "revision list": {"revisions": [
+        {"revision": 2, "state": "current|superseded|quarantined|rejected", "as_of": "2026-11-23T10:00:00Z",
+         "nodes": 1389, "edges": 3616, "added": 4, "changed": 1, "removed": 0, "digest": "310c736d…", "reason": None}]},
+    "revision accept": {"tenant": "acme", "revision": 2, "state": "current", "nodes": 1389, "edges": 3616, "added": 0,
+                        "changed": 0, "removed": 93},
+    "revision reject": {"tenant": "acme", "revision": 2, "state": "rejected"},
     "graph export": {"tenant": "acme", "revision": 1, "nodes": 1389, "edges": 3616, "digest": "310c736d…",
                      "file": "acme.jsonl"},
     "surface": {"version": "51e6b85c7d4a", "tables": [
@@ -302,7 +308,7 @@ def _example_run() -> dict[str, object]:
         "requested_at": _MOMENT,
         "started_at": _MOMENT,
         "ended_at": _MOMENT.replace(second=3),
-        "tables": [{**read, "rows": 60, "hidden": 0, "requests": 4, "reason": None}],
+        "tables": [{**read, "rows": 60, "known": None, "hidden": 0, "requests": 4, "reason": None}],
         "error": None,
         **counts,
     }

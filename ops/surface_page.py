@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jobs.keys import STATE_FIELDS
 from jobs.surface import Discovery, Surface, Table, read_surface
 from ops.markdown import build_table, code
 
@@ -14,7 +15,7 @@ All that is ever asked of an instance. A table or field that is not here is not 
 unasked is dropped, and a row that does not answer the filter fails its table. Values are read as they are stored,
 never as they are displayed. The role is one that permits the read; others may, and [the integration
 guide](integration-guide.md) says what to grant. A word in brackets says what of a node or an edge the field
-becomes.
+becomes; `state` says whether a record changed, and stands in no node.
 """
 _DISCOVERED = """\
 An instance names these tables itself. Such a table is read by the columns that the dictionary describes, if they
@@ -51,6 +52,7 @@ def describe_use(table: Table, name: str) -> str:
     if table.link and name in {table.link.start.field, table.link.end.field}:
         return f"one end of an edge `{table.link.kind}`"
     uses = {"sys_id": "tells records apart", "sys_class_name": "the record's own class"}
+    uses |= dict.fromkeys(STATE_FIELDS, "says whether the record changed; stands in no node")
     if name == table.label:
         uses[name] = "the node's name"
     if name == table.key != "sys_id":
@@ -66,7 +68,7 @@ def _describe_table(table: Table) -> Iterator[str]:
     yield f"- Role: `{table.role}`. Plugin: {f'`{table.plugin}`' if table.plugin else 'none'}."
     if table.filter:
         yield f"- Filter: `{table.filter}`."
-    yield f"- Fields: {', '.join(_describe_field(table, name) for name in table.fields)}."
+    yield f"- Fields: {', '.join(_describe_field(table, name) for name in table.asked)}."
     if table.link:
         yield from _describe_link(table)
     else:
@@ -95,7 +97,7 @@ def _describe_link(table: Table) -> Iterator[str]:
 
 
 def _describe_field(table: Table, name: str) -> str:
-    marks = {"sys_id": "id", "sys_class_name": "table"}
+    marks = {"sys_id": "id", "sys_class_name": "table", **dict.fromkeys(STATE_FIELDS, "state")}
     marks |= {table.label: "name"} if table.kind and table.label != "sys_id" else {}
     mark = "edge" if name in table.references else marks.get(name, "")
     return f"`{name}`" + (f" ({mark})" if mark else "")

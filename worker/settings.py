@@ -28,20 +28,14 @@ _REDIS_FORM: Final = "rediss://USER:PASSWORD@HOST:6379/0"
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _REDIS_UNVERIFIED: Final = frozenset({"ssl_cert_reqs", "ssl_check_hostname"})
 
-_DATABASE_OPTIONS: Final = frozenset(
-    {
-        "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "ssl_min_protocol_version", "channel_binding",
-        "host", "hostaddr", "port", "connect_timeout", "target_session_attrs", "load_balance_hosts", "require_auth",
-        "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "ssl",
-    }
-)  # fmt: skip
+_DATABASE_OPTIONS: Final = frozenset({
+    "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "ssl_min_protocol_version", "channel_binding",
+    "host", "hostaddr", "port", "connect_timeout", "target_session_attrs", "load_balance_hosts", "require_auth",
+    "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "ssl",
+})  # fmt: skip
 _TYPE_NAMES: Final = {
-    "password": "secret text",
-    "path": "path",
-    "array": "list",
-    "integer": "integer",
-    "number": "number",
-}
+    "password": "secret text", "path": "path", "array": "list", "integer": "integer", "number": "number",
+}  # fmt: skip
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _HOST_PATTERN: Final = re.compile(
@@ -190,6 +184,7 @@ PropertyNames = Annotated[
     Field(max_length=200),
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Runs = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class Settings(BaseSettings):
@@ -213,9 +208,7 @@ class Settings(BaseSettings):
         None,
         description="Redis, in a logical database of its own: `rediss://`, unless a Unix socket or loopback.",
     )
-    redis_ca_file: Path | None = Field(
-        None, description="Certificate authorities that vouch for Redis (PEM)."
-    )
+    redis_ca_file: Path | None = Field(None, description="Certificate authorities for Redis (PEM).")
     keyring_file: Path | None = Field(
         None, description="The deployment's keys, as a file no one else may read (`zaptik keys generate`)."
     )
@@ -270,6 +263,24 @@ class Settings(BaseSettings):
     )
     retry_base_seconds: Seconds = Field(10, description="The wait before the first retry of a run; doubles.")
     retry_cap_seconds: Seconds = Field(900, description="The longest wait between two tries of a run.")
+    scan_every_runs: Runs = Field(
+        24,
+        description="At least every so many runs the keys of all records are read: 1 reads them in every run.",
+    )
+    whole_every_runs: Runs = Field(
+        168,
+        description="At least every so many runs all content is read again: 1 reads everything in every run.",
+    )
+    guard_removed_rows: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description="A revision that removes more nodes of a kind than this, and more of them than the share "
+        "below, waits for a person.",
+    )
+    guard_removed_share: float = Field(
+        0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
+    )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is written."

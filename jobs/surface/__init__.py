@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any
 
 from jobs.filters import name_fields
+from jobs.keys import STATE_FIELDS
 from jobs.sensitive import describe_property_refusal
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -91,9 +92,24 @@ class Table:
         return tuple(sorted(name for name in self.fields if name not in apart))
 
     @property
+    def can_be_reread(self) -> bool:
+        """Whether its own records' states tell all that can change in it; else it is read whole every time.
+
+        A row that links, a column behind a flag, a value and a field of another record can change without them,
+        and only by its sys_id is a record followed from run to run.
+        """
+        is_plain = not (self.link or self.flags or self.values)
+        return is_plain and self.key == "sys_id" and not any("." in name for name in self.fields)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All fields that are asked for: where less may be read again, also what says whether a record changed."""
+        return (*self.fields, *STATE_FIELDS) if self.can_be_reread else self.fields
+
+    @property
     def fields_hash(self) -> str:
         """Name the set of fields in the audit trail, 12 hex digits."""
-        return hashlib.sha256(",".join(self.fields).encode()).hexdigest()[:12]
+        return hashlib.sha256(",".join(self.asked).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,11 @@ SELECT control.runs_to_ring(%(batch)s::integer, %(again_after_seconds)s::double 
 SELECT tenant_id, tenant, schema_name, url, mode, attempt, fence, started_at
 FROM control.claim_run(%(run)s::uuid, %(worker)s::text, %(lease_seconds)s::double precision)
 
+-- name: claim_quarantined
+-- Take the run of a quarantined revision, to publish it; no row when another run lives or it is not quarantined.
+SELECT tenant_id, tenant, schema_name, url, mode, attempt, fence, started_at
+FROM control.claim_quarantined(%(run)s::uuid, %(worker)s::text, %(lease_seconds)s::double precision)
+
 -- name: renew_lease
 -- Hold a run for longer; false when it is no longer ours.
 SELECT control.renew_lease(%(run)s::uuid, %(fence)s::bigint, %(lease_seconds)s::double precision)

@@ -36,6 +36,34 @@ $$;
 
 ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH claimed AS (
+        UPDATE control.run r
+        SET state = 'running', attempt = 1, fence = r.fence + 1, worker = by_worker, ended_at = NULL,
+            lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second'
+        FROM control.tenant t
+        WHERE r.run_id = run AND r.state = 'quarantined' AND t.tenant_id = r.tenant_id
+        RETURNING t.tenant_id, t.name, t.schema_name, t.url, r.mode, r.attempt, r.fence, r.started_at
+    ), told AS (
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        SELECT 'run.claimed', c.tenant_id, run,
+               jsonb_build_object('attempt', c.attempt, 'fence', c.fence, 'worker', by_worker)
+        FROM claimed c
+    )
+    SELECT c.tenant_id, c.name, c.schema_name, c.url, c.mode, c.attempt, c.fence, c.started_at FROM claimed c;
+EXCEPTION
+    WHEN unique_violation THEN RETURN;  -- another run of the tenant lives
+END
+$$;
+
+ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
@@ -89,7 +117,7 @@ CREATE FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at
 DECLARE
     ended record;
 BEGIN
-    IF outcome NOT IN ('published', 'unchanged') OR NOT isfinite(graph_as_of) OR EXISTS (
+    IF outcome NOT IN ('published', 'unchanged', 'quarantined') OR NOT isfinite(graph_as_of) OR EXISTS (
         SELECT FROM jsonb_each_text(counts) AS c (name, count) WHERE c.count::bigint < 0) THEN
         RAISE EXCEPTION 'this is no end of a run' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -229,7 +257,8 @@ BEGIN
     IF more_requests < 0 OR more_records < 0 OR EXISTS (
         SELECT FROM jsonb_to_recordset(events) AS e (action text)
         WHERE e.action IS NULL OR e.action NOT IN ('request.answered', 'request.failed', 'token.fetched',
-                                                   'token.refused', 'credential.opened')) THEN
+                                                   'token.refused', 'credential.opened',
+                                                   'revision.quarantined', 'revision.accepted')) THEN
         RAISE EXCEPTION 'these are no events of a run''s work' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     UPDATE control.run r SET requests = r.requests + more_requests, records = r.records + more_records
@@ -665,6 +694,9 @@ GRANT USAGE ON SCHEMA control TO tenant_example;
 
 REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;

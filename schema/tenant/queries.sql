@@ -4,19 +4,22 @@ SELECT max(version) FROM {tenant}.schema_version
 
 -- name: read_table_reads
 -- How far a run has come with each table, and its verdicts.
-SELECT table_name, cursor, "offset", pages, rows, requests, counted, hidden, read, verdict, reason, as_of
+SELECT table_name, cursor, "offset", pages, rows, requests, counted, hidden, read, verdict, reason, as_of, way, newest,
+       changes, known
 FROM {tenant}.table_read WHERE run_id = %(run)s::uuid ORDER BY table_name
 
 -- name: begin_table
--- Note that a run begins to read a table, with the count the instance gave before; no row when it has begun.
-INSERT INTO {tenant}.table_read (run_id, table_name, counted, requests)
-VALUES (%(run)s::uuid, %(table)s, %(counted)s::bigint, %(requests)s::bigint)
+-- Note that a run begins to read a table, with the instance's aggregates before; no row when it has begun.
+INSERT INTO {tenant}.table_read (run_id, table_name, counted, newest, changes, way, read, requests)
+VALUES (%(run)s::uuid, %(table)s, %(counted)s::bigint, %(newest)s, %(changes)s::bigint, %(way)s,
+        CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, %(requests)s::bigint)
 ON CONFLICT (run_id, table_name) DO NOTHING RETURNING table_name
 
 -- name: stage_page
 -- Keep one checked page until the run publishes; a page that is there already stays as it is.
-INSERT INTO {tenant}.staged_page (run_id, table_name, page, depth, nodes, edges)
-VALUES (%(run)s::uuid, %(table)s, %(page)s::integer, %(depth)s::integer, %(nodes)s::jsonb, %(edges)s::jsonb)
+INSERT INTO {tenant}.staged_page (run_id, table_name, page, depth, nodes, edges, base, keys, scanned)
+VALUES (%(run)s::uuid, %(table)s, %(page)s::integer, %(depth)s::integer, %(nodes)s::jsonb, %(edges)s::jsonb, %(base)s,
+        %(keys)s::jsonb, %(scanned)s::boolean)
 ON CONFLICT (run_id, table_name, page) DO NOTHING
 
 -- name: advance_table
@@ -32,6 +35,72 @@ RETURNING pages
 UPDATE {tenant}.table_read SET "offset" = %(offset)s::bigint, requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
+-- name: restart_table
+-- Read a table another way, from its beginning: what the first way staged is forgotten.
+WITH dropped AS (
+    DELETE FROM {tenant}.staged_page WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+)
+UPDATE {tenant}.table_read
+SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, cursor = '', "offset" = 0,
+    pages = 0, rows = 0, requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: turn_to_fetch
+-- Go on from a table's scanned keys to the records that differ.
+UPDATE {tenant}.table_read SET way = 'fetch', "offset" = 0, requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: skip_table
+-- Let a table stand as the last read left it.
+INSERT INTO {tenant}.table_read
+    (run_id, table_name, counted, newest, changes, known, hidden, way, read, verdict, reason, as_of, requests)
+SELECT %(run)s::uuid, table_name, counted, newest, changes, rows, hidden, 'skipped', 'skipped', verdict, reason, as_of,
+       %(requests)s::bigint
+FROM {tenant}.table_state WHERE table_name = %(table)s
+
+-- name: verify_table
+-- Keep the aggregates that what is known of a table has been found to come to.
+UPDATE {tenant}.table_read
+SET counted = %(counted)s::bigint, newest = %(newest)s, changes = %(changes)s::bigint, known = %(counted)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: read_table_states
+-- What earlier runs left of each table that can be gone on from.
+SELECT table_name, shape, verdict, hidden, reason, rows, counted, newest, changes, as_of, checked_at, runs_since_scan,
+       runs_since_whole
+FROM {tenant}.table_state
+
+-- name: read_differing
+-- Scanned records that are new or not as they were, and not fetched yet; with each how many there are.
+WITH fetched AS MATERIALIZED (
+    SELECT k.id FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C")
+    WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND NOT p.scanned
+)
+SELECT k.id, count(*) OVER () AS differing
+FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text)
+     LEFT JOIN {tenant}.record r ON r.table_name = %(table)s AND r.sys_id = k.id
+WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND p.scanned
+  AND (r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on")
+  AND NOT EXISTS (SELECT FROM fetched f WHERE f.id = k.id)
+ORDER BY k.id LIMIT %(limit)s::integer
+
+-- name: read_known_aggregates
+-- What is known of a table with what the run staged, as aggregates would say it; after a scan, that alone.
+WITH staged AS MATERIALIZED (
+    SELECT DISTINCT ON (k.id) k.id, k.mod, k."on"
+    FROM {tenant}.staged_page p,
+         jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text COLLATE "C")
+    WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s
+    ORDER BY k.id, p.page DESC
+), known AS (
+    SELECT mod, "on" FROM staged
+    UNION ALL
+    SELECT r.mod_count, r.updated_on FROM {tenant}.record r
+    WHERE r.table_name = %(table)s AND NOT %(scanned)s::boolean
+      AND NOT EXISTS (SELECT FROM staged s WHERE s.id = r.sys_id)
+)
+SELECT count(*) AS counted, coalesce(max("on"), '') AS newest, coalesce(sum(mod), 0)::bigint AS changes FROM known
+
 -- name: judge_table
 -- Close a table's read with its verdict.
 INSERT INTO {tenant}.table_read AS t (run_id, table_name, requests, hidden, verdict, reason)
@@ -39,6 +108,90 @@ VALUES (%(run)s::uuid, %(table)s, %(requests)s::bigint, %(hidden)s::bigint, %(ve
 ON CONFLICT (run_id, table_name) DO UPDATE
 SET requests = t.requests + excluded.requests, hidden = excluded.hidden, verdict = excluded.verdict,
     reason = excluded.reason
+
+-- name: restart_unkeyed
+-- Have tables read anew of which an earlier release staged pages: those do not say which records they hold.
+WITH old AS (
+    SELECT DISTINCT table_name FROM {tenant}.staged_page WHERE run_id = %(run)s::uuid AND keys IS NULL
+), dropped AS (
+    DELETE FROM {tenant}.staged_page p USING old WHERE p.run_id = %(run)s::uuid AND p.table_name = old.table_name
+)
+DELETE FROM {tenant}.table_read t USING old WHERE t.run_id = %(run)s::uuid AND t.table_name = old.table_name
+
+-- name: note_gone
+-- Note the records of the graph that complete reads of the run, which gave every key, did not give.
+-- Of a record read by a subclass's name, that read and its base's must both be complete: it may have changed its class.
+WITH seen AS MATERIALIZED (
+    SELECT DISTINCT p.base, p.table_name, k.id
+    FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C")
+    WHERE p.run_id = %(run)s::uuid
+), had AS (
+    SELECT split_part(node_id, ':', 1) AS base, split_part(node_id, ':', 2) AS id
+    FROM {tenant}.node WHERE read_table = ANY (%(closing)s::text[])
+    UNION
+    SELECT read_table, split_part(source, ':', 2)
+    FROM {tenant}.edge WHERE read_table = ANY (%(links)s::text[])
+)
+INSERT INTO {tenant}.gone (run_id, table_name, sys_id, fate)
+SELECT %(run)s::uuid, had.base, had.id, NULL FROM had
+WHERE had.base = ANY (%(listed)s::text[])
+  AND NOT EXISTS (SELECT FROM seen WHERE seen.base = had.base AND seen.id = had.id)
+UNION ALL
+SELECT %(run)s::uuid, n.read_table, split_part(n.node_id, ':', 2), 'moved' FROM {tenant}.node n
+WHERE n.read_table = ANY (%(listed)s::text[]) AND n.read_table <> split_part(n.node_id, ':', 1)
+  AND NOT EXISTS (SELECT FROM seen WHERE seen.table_name = n.read_table AND seen.id = split_part(n.node_id, ':', 2))
+ON CONFLICT DO NOTHING
+
+-- name: count_gone
+-- How many records of each table are gone and not looked up yet.
+SELECT table_name, count(*) AS gone FROM {tenant}.gone WHERE run_id = %(run)s::uuid AND fate IS NULL
+GROUP BY table_name ORDER BY table_name
+
+-- name: read_gone
+-- The records of a table that are gone and not looked up yet.
+SELECT sys_id FROM {tenant}.gone
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND fate IS NULL ORDER BY sys_id
+
+-- name: settle_gone
+-- Keep what looking records up has told.
+UPDATE {tenant}.gone SET fate = %(fate)s
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND sys_id = ANY (%(sys_ids)s::text[])
+
+-- name: count_requests
+-- Count requests that were made for a table after its read.
+UPDATE {tenant}.table_read SET requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: read_removals
+-- Of each kind of node: how many the graph has, and how many the run would remove.
+SELECT n.kind, count(*) AS had, count(g.sys_id) AS removed
+FROM {tenant}.node n LEFT JOIN {tenant}.gone g
+  ON g.run_id = %(run)s::uuid AND coalesce(g.fate, 'deleted') = 'deleted'
+ AND g.table_name || ':' || g.sys_id = n.node_id
+GROUP BY n.kind HAVING count(g.sys_id) > 0 ORDER BY n.kind
+
+-- name: read_emptied
+-- The tables that the run read completely and without a row, and that the graph has something of.
+SELECT t.table_name FROM {tenant}.table_read t
+WHERE t.run_id = %(run)s::uuid AND t.verdict = 'complete' AND coalesce(t.known, t.rows) = 0
+  AND (EXISTS (SELECT FROM {tenant}.node n
+               WHERE n.read_table = t.table_name OR split_part(n.node_id, ':', 1) = t.table_name)
+       OR EXISTS (SELECT FROM {tenant}.edge e WHERE e.read_table = t.table_name))
+ORDER BY t.table_name
+
+-- name: note_missing
+-- Keep which records are known to be deleted or hidden, and forget it of those that were read again.
+WITH seen AS (
+    DELETE FROM {tenant}.missing m USING (
+        SELECT DISTINCT p.base || ':' || k.id AS node_id
+        FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text)
+        WHERE p.run_id = %(run)s::uuid AND EXISTS (SELECT FROM {tenant}.missing)) read
+    WHERE m.node_id = read.node_id
+)
+INSERT INTO {tenant}.missing AS m (node_id, fate)
+SELECT table_name || ':' || sys_id, fate FROM {tenant}.gone
+WHERE run_id = %(run)s::uuid AND fate IN ('deleted', 'hidden') AND table_name = ANY (%(surface)s::text[])
+ON CONFLICT (node_id) DO UPDATE SET fate = excluded.fate WHERE m.fate <> excluded.fate
 
 -- name: publish_nodes
 -- Bring the nodes to what the run staged, keeping what they were; gives how many were added, changed, removed.
@@ -56,12 +209,17 @@ WITH staged AS MATERIALIZED (
     FROM staged s FULL JOIN {tenant}.node n ON n.node_id = s.id
     WHERE CASE
         WHEN n.node_id IS NULL THEN true
-        -- read whole under its own name, and under the base's, where a record shows that changed its class
-        WHEN s.id IS NULL THEN n.read_table = ANY (%(closing)s::text[])
-                               AND split_part(n.node_id, ':', 1) = ANY (%(closing)s::text[])
-        -- a subclass that could not be read this time does not lose what it said before
-        ELSE s.hash <> n.hash AND (s.read_table = n.read_table OR n.read_table = ANY (%(closing)s::text[])
-                                   OR s.read_table = ANY (%(subclasses)s::text[]))
+        WHEN s.id IS NULL THEN n.node_id IN (
+            SELECT table_name || ':' || sys_id FROM {tenant}.gone
+            WHERE run_id = %(run)s::uuid AND coalesce(fate, 'deleted') = 'deleted')
+        -- What a subclass said stays while its table has the record, though only the base's was read this time.
+        ELSE s.hash <> n.hash AND (
+            s.read_table = n.read_table OR s.read_table = ANY (%(subclasses)s::text[])
+            OR EXISTS (SELECT FROM {tenant}.gone g WHERE g.run_id = %(run)s::uuid AND g.table_name = n.read_table
+                       AND g.sys_id = split_part(n.node_id, ':', 2))
+            OR (n.read_table IN (SELECT table_name FROM {tenant}.table_state)
+                AND NOT EXISTS (SELECT FROM {tenant}.record r WHERE r.table_name = n.read_table
+                                AND r.sys_id = split_part(n.node_id, ':', 2))))
     END
 ), kept AS (
     INSERT INTO {tenant}.node_history
@@ -94,21 +252,45 @@ WITH staged AS MATERIALIZED (
                                            source text COLLATE "C", attributes jsonb, hash text)
     WHERE p.run_id = %(run)s::uuid
     ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
+), seen AS MATERIALIZED (
+    SELECT p.table_name, k.id, bool_and(p.scanned) AS scanned
+    FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C")
+    WHERE p.run_id = %(run)s::uuid GROUP BY p.table_name, k.id
 ), compared AS (
     SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind,
            coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,
            coalesce(s.attributes, e.attributes) AS attributes,
            coalesce(s.hash, e.hash) AS hash, coalesce(s.read_table, e.read_table) AS read_table,
-           s."from" IS NULL AND e.read_table = ANY (%(closing)s::text[])
-               AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[]) AS gone,
+           -- With its record, as that one's fate says. Else where the table that said it was read completely, and
+           -- gave the record anew, or no longer has it while the record's base gave it anew or has it no longer.
+           s."from" IS NULL AND CASE
+               WHEN g.sys_id IS NOT NULL THEN coalesce(g.fate, 'deleted') = 'deleted'
+               WHEN NOT (e.read_table = ANY (%(closing)s::text[])
+                         AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[])) THEN false
+               WHEN own.id IS NOT NULL THEN NOT own.scanned
+               WHEN base.id IS NULL THEN split_part(e.source, ':', 1) = ANY (%(listed)s::text[])
+               ELSE NOT base.scanned AND (
+                   e.read_table = ANY (%(listed)s::text[])
+                   OR (e.read_table = ANY (%(subclasses)s::text[])
+                       AND e.read_table IN (SELECT table_name FROM {tenant}.table_state)
+                       AND NOT EXISTS (SELECT FROM {tenant}.record k WHERE k.table_name = e.read_table
+                                       AND k.sys_id = split_part(e.source, ':', 2)))) END AS gone,
            e.from_id IS NULL AS new, e.hash AS old_hash, e.state AS old_state
     FROM staged s FULL JOIN {tenant}.edge e
       ON e.from_id = s."from" AND e.kind = s.kind AND e.to_id = s."to" AND e.source = s.source
+    -- The record that said it: the node it is from, which may be called by another key than the source, or a link.
+    LEFT JOIN {tenant}.gone g ON g.run_id = %(run)s::uuid AND g.table_name = split_part(e.source, ':', 1)
+                             AND g.sys_id = split_part(CASE split_part(e.from_id, ':', 1)
+                                 WHEN split_part(e.source, ':', 1) THEN e.from_id ELSE e.source END, ':', 2)
+    LEFT JOIN seen own ON own.table_name = e.read_table AND own.id = split_part(e.source, ':', 2)
+    LEFT JOIN seen base ON base.table_name = split_part(e.source, ':', 1) AND base.id = split_part(e.source, ':', 2)
 ), judged AS (
-    SELECT c.*, CASE WHEN n.node_id IS NOT NULL THEN 'resolved'
+    SELECT c.*, CASE WHEN m.node_id IS NOT NULL AND (n.node_id IS NULL OR m.fate = 'hidden') THEN m.fate
+                     WHEN n.node_id IS NOT NULL THEN 'resolved'
                      WHEN split_part(c.to_id, ':', 1) = ANY (%(surface)s::text[]) THEN 'unknown'
                      ELSE 'outside' END AS state
     FROM compared c LEFT JOIN {tenant}.node n ON n.node_id = c.to_id
+                    LEFT JOIN {tenant}.missing m ON m.node_id = c.to_id
 ), delta AS MATERIALIZED (
     SELECT j.*, CASE WHEN j.new THEN 'added' WHEN j.gone THEN 'removed' ELSE 'changed' END AS change
     FROM judged j
@@ -137,6 +319,50 @@ SELECT count(*) FILTER (WHERE change = 'added') AS added, count(*) FILTER (WHERE
        count(*) FILTER (WHERE change = 'removed') AS removed
 FROM delta
 
+-- name: remember_records
+-- Keep which records each table has, and in which state: of tables that gave every key, no others.
+WITH staged AS MATERIALIZED (
+    SELECT DISTINCT ON (p.table_name, k.id) p.table_name, k.id, k.mod, k."on"
+    FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text)
+    WHERE p.run_id = %(run)s::uuid AND k.mod IS NOT NULL AND k."on" IS NOT NULL
+    ORDER BY p.table_name, k.id, p.page DESC
+), dropped AS (
+    DELETE FROM {tenant}.record r
+    WHERE r.table_name = ANY (%(listed)s::text[])
+      AND NOT EXISTS (SELECT FROM staged s WHERE s.table_name = r.table_name AND s.id = r.sys_id)
+      AND NOT EXISTS (SELECT FROM {tenant}.gone g WHERE g.run_id = %(run)s::uuid AND g.sys_id = r.sys_id
+                      AND g.fate IN ('hidden', 'unknown'))
+)
+INSERT INTO {tenant}.record AS r (table_name, sys_id, mod_count, updated_on)
+SELECT table_name, id, mod, "on" FROM staged
+ON CONFLICT (table_name, sys_id) DO UPDATE SET mod_count = excluded.mod_count, updated_on = excluded.updated_on
+WHERE (r.mod_count, r.updated_on) <> (excluded.mod_count, excluded.updated_on)
+
+-- name: remember_tables
+-- Keep how each table was left, where the next run can go on from it, and forget it where it cannot.
+WITH read AS (
+    SELECT t.*, s.shape, t.verdict IN ('complete', 'hidden') AND t.changes IS NOT NULL AS lasts
+    FROM {tenant}.table_read t
+    JOIN unnest(%(tables)s::text[], %(shapes)s::text[]) AS s (table_name, shape) USING (table_name)
+    WHERE t.run_id = %(run)s::uuid
+), forgotten AS (
+    DELETE FROM {tenant}.table_state s USING read WHERE s.table_name = read.table_name AND NOT read.lasts
+)
+INSERT INTO {tenant}.table_state AS s
+    (table_name, shape, verdict, hidden, reason, rows, counted, newest, changes, as_of, checked_at, runs_since_scan,
+     runs_since_whole)
+SELECT table_name, shape, verdict, hidden, reason, coalesce(known, rows), counted, newest, changes, as_of, begun_at,
+       0, 0
+FROM read WHERE lasts
+ON CONFLICT (table_name) DO UPDATE
+SET shape = excluded.shape, verdict = excluded.verdict, hidden = excluded.hidden, reason = excluded.reason,
+    rows = excluded.rows, counted = excluded.counted, newest = excluded.newest, changes = excluded.changes,
+    as_of = excluded.as_of, checked_at = excluded.checked_at,
+    runs_since_scan = CASE (SELECT way FROM read r WHERE r.table_name = s.table_name)
+                      WHEN 'skipped' THEN s.runs_since_scan + 1 WHEN 'delta' THEN s.runs_since_scan + 1 ELSE 0 END,
+    runs_since_whole = CASE (SELECT way FROM read r WHERE r.table_name = s.table_name)
+                       WHEN 'whole' THEN 0 ELSE s.runs_since_whole + 1 END
+
 -- name: read_digest
 -- How many nodes and edges the current graph has, and the digest of their lines; docs/reference/graph.md has the rule.
 SELECT n.nodes, e.edges, encode(sha256(n.hashes || e.hashes), 'hex') AS digest
@@ -158,8 +384,45 @@ SELECT revision, run_id, as_of, nodes, edges, digest FROM {tenant}.revision
 WHERE revision = %(revision)s::bigint AND state = 'published'
 
 -- name: next_revision
--- The number that the next revision will have.
-SELECT coalesce(max(revision), 0) + 1 FROM {tenant}.revision
+-- The number of the run's revision: the next one, or the one it has where it waits for a person.
+SELECT coalesce(max(revision) FILTER (WHERE run_id = %(run)s::uuid), max(revision) + 1, 1) FROM {tenant}.revision
+
+-- name: hold_revision
+-- Record a revision that waits for a person, with what it would come to.
+INSERT INTO {tenant}.revision
+    (revision, run_id, state, as_of, complete_as_of, nodes, edges, added, changed, removed, digest, reason)
+VALUES (%(revision)s::bigint, %(run)s::uuid, 'quarantined', %(as_of)s::timestamptz, %(complete_as_of)s::timestamptz,
+        %(nodes)s::bigint, %(edges)s::bigint, %(added)s::bigint, %(changed)s::bigint, %(removed)s::bigint,
+        %(digest)s, %(reason)s)
+ON CONFLICT (run_id) DO NOTHING
+
+-- name: read_held
+-- The revision that waits for a person, with its run; no row when none does.
+SELECT revision, run_id FROM {tenant}.revision WHERE state = 'quarantined' ORDER BY revision DESC LIMIT 1
+
+-- name: release_revision
+-- Say that a revision waits no more: accepted as published, rejected, or superseded by a newer run's.
+UPDATE {tenant}.revision SET state = %(state)s, published_at = clock_timestamp()
+WHERE state = 'quarantined' AND run_id = %(run)s::uuid RETURNING revision
+
+-- name: announce_revision
+-- Tell of an accepted revision in the feed.
+INSERT INTO {tenant}.feed (number, revision, added, changed, removed)
+SELECT coalesce(max(f.number), 0) + 1, r.revision, r.added, r.changed, r.removed
+FROM {tenant}.revision r LEFT JOIN {tenant}.feed f ON true
+WHERE r.run_id = %(run)s::uuid GROUP BY r.revision, r.added, r.changed, r.removed
+
+-- name: supersede_held
+-- Put what other runs left waiting out of force, when a run has come to its own end.
+UPDATE {tenant}.revision SET state = 'superseded' WHERE state = 'quarantined' AND run_id <> %(run)s::uuid
+
+-- name: read_revisions
+-- All revisions, the newest first; of those published the newest is in force.
+SELECT revision, CASE WHEN state <> 'published' THEN state
+                      WHEN revision = max(revision) FILTER (WHERE state = 'published') OVER () THEN 'current'
+                      ELSE 'superseded' END AS state,
+       as_of, nodes, edges, added, changed, removed, digest, reason
+FROM {tenant}.revision ORDER BY revision DESC
 
 -- name: add_revision
 -- Record a revision and tell of it in the feed.
@@ -176,11 +439,17 @@ FROM {tenant}.feed
 
 -- name: drop_staged
 -- Forget what a run staged.
+WITH gone AS (DELETE FROM {tenant}.gone WHERE run_id = %(run)s::uuid)
 DELETE FROM {tenant}.staged_page WHERE run_id = %(run)s::uuid
 
 -- name: drop_abandoned
--- Forget what runs staged that ended without publishing: only this run may be live.
-DELETE FROM {tenant}.staged_page WHERE run_id <> %(run)s::uuid
+-- Forget what runs staged that ended without publishing, but for a revision that waits: only this run may be live.
+WITH kept AS (
+    SELECT %(run)s::uuid AS run_id UNION SELECT run_id FROM {tenant}.revision WHERE state = 'quarantined'
+), gone AS (
+    DELETE FROM {tenant}.gone WHERE run_id NOT IN (SELECT run_id FROM kept)
+)
+DELETE FROM {tenant}.staged_page WHERE run_id NOT IN (SELECT run_id FROM kept)
 
 -- name: read_nodes_at
 -- The nodes of a revision, in the order of the export.

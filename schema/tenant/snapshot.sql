@@ -46,6 +46,24 @@ CREATE TABLE tenant_example.feed (
 
 ALTER TABLE ONLY tenant_example.feed FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE tenant_example.gone (
+    run_id uuid NOT NULL,
+    table_name text NOT NULL,
+    sys_id text NOT NULL COLLATE pg_catalog."C",
+    fate text,
+    CONSTRAINT gone_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text, 'unknown'::text, 'moved'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.gone FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.missing (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    fate text NOT NULL,
+    CONSTRAINT missing_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.missing FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE tenant_example.node (
     node_id text NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL,
@@ -75,6 +93,16 @@ CREATE TABLE tenant_example.node_history (
 
 ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE tenant_example.record (
+    table_name text NOT NULL COLLATE pg_catalog."C",
+    sys_id text NOT NULL COLLATE pg_catalog."C",
+    mod_count bigint NOT NULL,
+    updated_on text NOT NULL COLLATE pg_catalog."C"
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.record FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE tenant_example.revision (
     revision bigint NOT NULL,
     run_id uuid NOT NULL,
@@ -88,7 +116,8 @@ CREATE TABLE tenant_example.revision (
     changed bigint NOT NULL,
     removed bigint NOT NULL,
     digest text NOT NULL,
-    CONSTRAINT revision_state CHECK ((state = ANY (ARRAY['published'::text, 'quarantined'::text, 'rejected'::text])))
+    reason text,
+    CONSTRAINT revision_state CHECK ((state = ANY (ARRAY['published'::text, 'quarantined'::text, 'rejected'::text, 'superseded'::text])))
 );
 
 ALTER TABLE ONLY tenant_example.revision FORCE ROW LEVEL SECURITY;
@@ -107,10 +136,14 @@ CREATE TABLE tenant_example.staged_page (
     page integer NOT NULL,
     depth integer NOT NULL,
     nodes jsonb NOT NULL,
-    edges jsonb NOT NULL
+    edges jsonb NOT NULL,
+    base text,
+    keys jsonb,
+    scanned boolean DEFAULT false NOT NULL
 );
 ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN nodes SET STORAGE EXTERNAL;
 ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN edges SET STORAGE EXTERNAL;
+ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN keys SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY tenant_example.staged_page FORCE ROW LEVEL SECURITY;
 
@@ -128,11 +161,37 @@ CREATE TABLE tenant_example.table_read (
     verdict text,
     reason text,
     as_of timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    way text DEFAULT 'whole'::text NOT NULL,
+    newest text,
+    changes bigint,
+    known bigint,
+    begun_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT table_read_kind CHECK ((read = ANY (ARRAY['whole'::text, 'delta'::text, 'skipped'::text]))),
-    CONSTRAINT table_read_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'partial'::text, 'hidden'::text, 'denied'::text, 'absent'::text, 'failed'::text, 'unknown'::text])))
+    CONSTRAINT table_read_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'partial'::text, 'hidden'::text, 'denied'::text, 'absent'::text, 'failed'::text, 'unknown'::text]))),
+    CONSTRAINT table_read_way CHECK ((way = ANY (ARRAY['whole'::text, 'delta'::text, 'scan'::text, 'fetch'::text, 'skipped'::text])))
 );
 
 ALTER TABLE ONLY tenant_example.table_read FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.table_state (
+    table_name text NOT NULL COLLATE pg_catalog."C",
+    shape text NOT NULL,
+    verdict text NOT NULL,
+    hidden bigint NOT NULL,
+    reason text,
+    rows bigint NOT NULL,
+    counted bigint NOT NULL,
+    newest text NOT NULL,
+    changes bigint NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    runs_since_scan integer NOT NULL,
+    runs_since_whole integer NOT NULL,
+    CONSTRAINT table_state_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'hidden'::text])))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY tenant_example.table_state FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE ONLY tenant_example.edge_history
     ADD CONSTRAINT edge_history_pkey PRIMARY KEY (from_id, kind, to_id, source, since);
@@ -143,11 +202,20 @@ ALTER TABLE ONLY tenant_example.edge
 ALTER TABLE ONLY tenant_example.feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY tenant_example.gone
+    ADD CONSTRAINT gone_pkey PRIMARY KEY (run_id, table_name, sys_id);
+
+ALTER TABLE ONLY tenant_example.missing
+    ADD CONSTRAINT missing_pkey PRIMARY KEY (node_id);
+
 ALTER TABLE ONLY tenant_example.node_history
     ADD CONSTRAINT node_history_pkey PRIMARY KEY (node_id, since);
 
 ALTER TABLE ONLY tenant_example.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (node_id);
+
+ALTER TABLE ONLY tenant_example.record
+    ADD CONSTRAINT record_pkey PRIMARY KEY (table_name, sys_id);
 
 ALTER TABLE ONLY tenant_example.revision
     ADD CONSTRAINT revision_pkey PRIMARY KEY (revision);
@@ -164,6 +232,9 @@ ALTER TABLE ONLY tenant_example.staged_page
 ALTER TABLE ONLY tenant_example.table_read
     ADD CONSTRAINT table_read_pkey PRIMARY KEY (run_id, table_name);
 
+ALTER TABLE ONLY tenant_example.table_state
+    ADD CONSTRAINT table_state_pkey PRIMARY KEY (table_name);
+
 CREATE INDEX edge_history_until ON tenant_example.edge_history USING btree (until);
 
 CREATE INDEX edge_to ON tenant_example.edge USING btree (to_id);
@@ -179,11 +250,17 @@ ALTER TABLE tenant_example.edge_history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.feed ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE tenant_example.gone ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.missing ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE tenant_example.node ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.node_history ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY owner ON tenant_example.schema_version TO zaptik_owner USING (true);
+
+ALTER TABLE tenant_example.record ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.revision ENABLE ROW LEVEL SECURITY;
 
@@ -193,15 +270,23 @@ ALTER TABLE tenant_example.staged_page ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.table_read ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE tenant_example.table_state ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY tenant ON tenant_example.edge TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.edge_history TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.feed TO tenant_example USING (true);
 
+CREATE POLICY tenant ON tenant_example.gone TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.missing TO tenant_example USING (true);
+
 CREATE POLICY tenant ON tenant_example.node TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.node_history TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.record TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.revision TO tenant_example USING (true);
 
@@ -211,6 +296,8 @@ CREATE POLICY tenant ON tenant_example.staged_page TO tenant_example USING (true
 
 CREATE POLICY tenant ON tenant_example.table_read TO tenant_example USING (true);
 
+CREATE POLICY tenant ON tenant_example.table_state TO tenant_example USING (true);
+
 GRANT USAGE ON SCHEMA tenant_example TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.edge TO tenant_example;
@@ -219,14 +306,26 @@ GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.feed TO tenant_example;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.gone TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.missing TO tenant_example;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.node TO tenant_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.record TO tenant_example;
+
 GRANT SELECT,INSERT ON TABLE tenant_example.revision TO tenant_example;
+
+GRANT UPDATE(state) ON TABLE tenant_example.revision TO tenant_example;
+
+GRANT UPDATE(published_at) ON TABLE tenant_example.revision TO tenant_example;
 
 GRANT SELECT ON TABLE tenant_example.schema_version TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.staged_page TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_read TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_state TO tenant_example;

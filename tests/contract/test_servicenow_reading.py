@@ -68,7 +68,7 @@ def expected(
     """Give the rows that the instance holds and shows and that answer the filter, with the surface's fields alone."""
     conditions = parse_filter(table.filter)
     return [
-        {name: walk(simulator, row, name) for name in table.fields}
+        {name: walk(simulator, row, name) for name in table.asked}
         for row in simulator.store.rows(table.name)
         if row["sys_id"] not in hidden
         and all(any(term.holds(row) for term in any_of) for any_of in conditions)
@@ -103,7 +103,7 @@ def test_only_the_token_is_posted_and_only_the_surface_is_asked_for(
     for request in asked:
         table = read_surface().tables[request["table"]]
         assert request["path"] == f"/api/now/table/{table.name}"
-        assert request["query"]["sysparm_fields"] == ",".join(table.fields)
+        assert request["query"]["sysparm_fields"] == ",".join(table.asked)
         assert request["query"]["sysparm_display_value"] == "false"
         assert request["query"]["sysparm_exclude_reference_link"] == "true"
         assert request["query"]["sysparm_query"].endswith("ORDERBYsys_id")

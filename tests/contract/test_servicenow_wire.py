@@ -255,4 +255,7 @@ def test_what_holds_credentials_is_not_pickled(certificates: Certificates) -> No
 
 def test_a_client_can_do_nothing_but_read() -> None:
     offered: set[Any] = {name for name in vars(Client) if not name.startswith("_")}
-    assert offered == {"fetch_page", "fetch_count", "cooldown_seconds", "rate_window"}
+    assert offered == {
+        "fetch_page", "fetch_count", "fetch_aggregates", "fetch_changed", "fetch_keys", "fetch_records", "fetch_given",
+        "fetch_count_of", "cooldown_seconds", "rate_window",
+    }  # fmt: skip

@@ -13,20 +13,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobs.events import Event
-from jobs.surface import read_surface
 from ops.local.certificates import Certificates, write_certificates
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
 from ops.simulator import Simulator, made_store
 from tests.conftest import Deployment
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
-from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case
+from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case, build_case, case_settings
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
 from worker.postgres.tenants import StoredCredentials, Tenant, add_tenant, change_state, store_credentials
-from worker.servicenow import build_trust
-from worker.settings import Settings, read_settings
-from worker.sync import Parts
-from worker.vault import new_keyring
+from worker.settings import Settings
 
 AddTenant = Callable[..., Awaitable[Tenant]]
 
@@ -36,7 +31,9 @@ _FINGERPRINT = """SELECT md5(string_agg(line, E'\n' ORDER BY line)) AS fingerpri
     UNION ALL SELECT t::text FROM {tenant}.edge t UNION ALL SELECT t::text FROM {tenant}.node_history t
     UNION ALL SELECT t::text FROM {tenant}.edge_history t UNION ALL SELECT t::text FROM {tenant}.revision t
     UNION ALL SELECT t::text FROM {tenant}.feed t UNION ALL SELECT t::text FROM {tenant}.table_read t
-    UNION ALL SELECT t::text FROM {tenant}.staged_page t
+    UNION ALL SELECT t::text FROM {tenant}.staged_page t UNION ALL SELECT t::text FROM {tenant}.gone t
+    UNION ALL SELECT t::text FROM {tenant}.missing t UNION ALL SELECT t::text FROM {tenant}.record t
+    UNION ALL SELECT t::text FROM {tenant}.table_state t
     UNION ALL SELECT t::text FROM control.tenant t WHERE tenant_id = %s
     UNION ALL SELECT t::text FROM control.run t WHERE tenant_id = %s
     UNION ALL SELECT t::text FROM control.data_key t WHERE tenant_id = %s
@@ -136,22 +133,15 @@ async def tenant(add_fresh_tenant: AddTenant) -> Tenant:
     return await add_fresh_tenant()
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[EmbeddedPostgres]:
-    """Give an empty server for tests that break roles, privileges or schemas."""
-    with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Give a server's certificate, and the authority that vouches for it."""
+    """Give a certificate for the loopback, and the authority that vouches for it."""
     return write_certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def simulator(certificates: Certificates) -> Iterator[Simulator]:
-    """Give a running simulated instance with few rows."""
+    """Give an instance with a few dozen rows."""
     files = (certificates.cert_file, certificates.key_file)
     store = made_store(seed=5, groups=45, items=20)
     with Simulator(store, tls=files, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as started:
@@ -159,36 +149,21 @@ def simulator(certificates: Certificates) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def settings(deployment: Deployment, simulator: Simulator, certificates: Certificates) -> Settings:
-    """Give a worker's settings for the simulator: small pages, short waits."""
-    return read_settings(
-        {
-            "ZAPTIK_DATABASE_URL": deployment.app_url,
-            "ZAPTIK_INSTANCE_HOSTS": simulator.url.removeprefix("https://"),
-            "ZAPTIK_CA_FILE": str(certificates.ca_file),
-            "ZAPTIK_PAGE_ROWS": "10",
-            "ZAPTIK_RETRY_BASE_SECONDS": "0.01",
-            "ZAPTIK_RETRY_CAP_SECONDS": "0.01",
-        }
-    )
+def instance_settings(deployment: Deployment, simulator: Simulator, certificates: Certificates) -> Settings:
+    """Give the settings of a worker that reads that instance in small pages."""
+    return case_settings(deployment, simulator, certificates)
 
 
 @pytest.fixture
 async def case(
-    app: Connection, admin: Connection, add_fresh_tenant: AddTenant, simulator: Simulator, settings: Settings
+    app: Connection, admin: Connection, tenant: Tenant, simulator: Simulator, instance_settings: Settings
 ) -> Case:
-    """Give a fresh tenant of the simulator's, and what reads it in this process."""
-    tenant = await add_fresh_tenant()
-    await admin.execute(
-        "UPDATE control.tenant SET url = %s WHERE tenant_id = %s", [simulator.url, tenant.tenant_id]
-    )
-    events: list[Event] = []
-    parts = Parts(
-        settings=settings,
-        keyring=new_keyring(),
-        trust=build_trust(settings.ca_file),
-        surface=read_surface(),
-        worker="this test",
-        emit=events.append,
-    )
-    return Case(app, admin, parts, tenant, simulator, events)
+    """Give a tenant of that instance, without credentials yet."""
+    return await build_case(app, admin, tenant, simulator, instance_settings)
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """Give an empty server for tests that break roles, privileges or schemas."""
+    with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
+        yield server

@@ -18,13 +18,16 @@ from jobs.graph import (
     encode_line,
     hash_line,
 )
+from jobs.guard import Guard
+from jobs.keys import build_keys
 from jobs.surface import read_surface
 from jobs.verdict import Verdict
 from worker.postgres.connection import Connection, as_tenant, compose_text, fetch_rows
+from worker.postgres.evidence import note_gone
 from worker.postgres.publishing import Publication, publish_run
 from worker.postgres.reading import stream_edges, stream_nodes
 from worker.postgres.runs import ClaimedRun, claim_run, read_request, request_sync
-from worker.postgres.staging import StagedPage, begin_table, judge_table, stage_page
+from worker.postgres.staging import Reads, StagedPage, begin_table, judge_table, stage_page
 from worker.postgres.tenants import Tenant
 
 GROUP, ITEM, PRODUCER = "sys_user_group", "sc_cat_item", "sc_cat_item_producer"
@@ -82,19 +85,32 @@ async def stage_table(
     """Stage a table as one page and close its read."""
     await begin_table(app, run, table=table, counted=len(nodes), requests=1, events=[])
     page = StagedPage(
-        table, 1, depth=depth, cursor="f" * 32, rows=len(nodes), requests=1, part=build_staged(nodes, edges)
+        table,
+        1,
+        depth=depth,
+        cursor="f" * 32,
+        rows=len(nodes),
+        requests=1,
+        part=build_staged(nodes, edges),
+        base=read_surface().tables[table].base,
+        keys=build_keys([{"sys_id": line.sys_id} for line in nodes]),
     )
     await stage_page(app, run, page, events=[])
     await judge_table(app, run, table=table, verdict=verdict, requests=1, events=[])
 
 
 async def publish(
-    app: Connection, run: ClaimedRun, *, closing: Collection[str] = (GROUP, ITEM, PRODUCER)
+    app: Connection,
+    run: ClaimedRun,
+    *,
+    closing: Collection[str] = (GROUP, ITEM, PRODUCER),
+    guard: Guard | None = None,
 ) -> Publication:
-    """Publish what the run staged."""
-    return await publish_run(
-        app, run, surface=read_surface(), closing=closing, as_of=AS_OF, complete=True, events=[]
-    )
+    """Publish what the run staged; what the tables `closing` did not give is gone."""
+    surface = read_surface()
+    reads = Reads(closing, closing, listed=closing)
+    await note_gone(app, run, surface=surface, reads=reads)
+    return await publish_run(app, run, surface=surface, reads=reads, as_of=AS_OF, events=[], guard=guard)
 
 
 async def publish_tables(

@@ -1,20 +1,26 @@
-"""A tenant whose instance is a simulator, and a worker's parts to read it with, for tests of slices."""
+"""A tenant whose instance is a simulator in this process, and a worker's parts to read it with: slice by slice."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from jobs.events import Event
 from jobs.graph import EdgeLine, NodeLine
+from jobs.surface import read_surface
+from ops.local.certificates import Certificates
 from ops.simulator import Simulator
+from tests.conftest import Deployment
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows
 from worker.postgres.tenants import StoredCredentials, Tenant
+from worker.servicenow import build_trust
+from worker.settings import Settings, read_settings
 from worker.sync import Parts, run_slice
-from worker.vault import ClientCredentials, Keyring, seal_credentials
+from worker.vault import ClientCredentials, Keyring, new_keyring, seal_credentials
 
 CLIENT_ID, CLIENT_SECRET = "slice", "slice-secret"
 
@@ -30,6 +36,9 @@ class Case:
     simulator: Simulator
     events: list[Event]
 
+    def __repr__(self) -> str:
+        return f"<Case of {self.tenant.name}>"
+
     async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
         async with in_tenant_rows(self.app, self.tenant.tenant_id):
             sealed = seal_credentials(
@@ -43,8 +52,8 @@ class Case:
             )
             await tenants.store_credentials(self.app, self.tenant.tenant_id, stored)
 
-    async def request_run(self) -> UUID:
-        number = await runs.request_sync(self.app, self.tenant.name, mode="delta")
+    async def request_run(self, *, mode: str = "delta") -> UUID:
+        number = await runs.request_sync(self.app, self.tenant.name, mode=mode)
         await runs.plan_round(self.app, max_attempts=5, again_after_seconds=30)
         run_id = await runs.read_request(self.app, self.tenant.tenant_id, number)
         assert run_id is not None
@@ -70,19 +79,73 @@ class Case:
     def fields(self, name: str) -> dict[str, Any]:
         return dict(next(event.fields for event in self.events if event.kind.name == name))
 
-    async def sync(self, **changed: object) -> dict[str, Any]:
-        """Read the instance once, from the request to the end, and give the run."""
+    async def sync(self, *, mode: str = "delta", **changed: object) -> dict[str, Any]:
+        """Do a whole run, slice after slice, and give its row with its tables."""
         if await tenants.read_credentials(self.app, self.tenant.tenant_id) is None:
             await self.store_credentials()
-        run_id = await self.request_run()
-        while (run := await self.read_run(run_id))["state"] == "requested":
+        run_id = await self.request_run(mode=mode)
+        while (run := await self.read_run(run_id))["state"] in {"requested", "running"}:
             await self.work_slice(run_id, **changed)
         return run
 
-    async def read_graph(self) -> tuple[dict[str, NodeLine], list[EdgeLine]]:
-        """Give the nodes of the current revision by id, and its edges."""
+    async def read_graph(self, revision: int | None = None) -> tuple[dict[str, NodeLine], list[EdgeLine]]:
+        """Give the nodes by id, and the edges, of a revision; of the one in force where none is named."""
         async with as_tenant(self.app, self.tenant.schema_name):
-            head = await reading.read_head(self.app, self.tenant, None)
-            nodes = [node async for node in reading.stream_nodes(self.app, self.tenant, head.revision)]
-            edges = [edge async for edge in reading.stream_edges(self.app, self.tenant, head.revision)]
+            head = await reading.read_head(self.app, self.tenant, revision)
+            nodes = [n async for n in reading.stream_nodes(self.app, self.tenant, head.revision)]
+            edges = [e async for e in reading.stream_edges(self.app, self.tenant, head.revision)]
         return {node.id: node for node in nodes}, edges
+
+    def rows(self, table: str) -> list[dict[str, str]]:
+        """Give the instance's rows of a table, whatever the access."""
+        return self.simulator.instance.store.rows(table)
+
+    def when(self, name: str, act: Callable[[], None], **fields: object) -> Case:
+        """Give a case that does something once, at the first event of a kind with these fields."""
+        waiting = [act]
+
+        def emit(event: Event) -> None:
+            self.events.append(event)
+            if event.kind.name == name and fields.items() <= dict(event.fields).items() and waiting:
+                waiting.pop()()
+
+        return dataclasses.replace(self, parts=dataclasses.replace(self.parts, emit=emit))
+
+
+def verdict_of(run: dict[str, Any], table: str) -> tuple[str, int]:
+    """Give a table's verdict in a run and how many rows are known to be hidden."""
+    [found] = [row for row in run["tables"] if row["table_name"] == table]
+    return found["verdict"], found["hidden"]
+
+
+def case_settings(deployment: Deployment, simulator: Simulator, certificates: Certificates) -> Settings:
+    """Give the settings of a worker that reads a simulator in small pages."""
+    return read_settings(
+        {
+            "ZAPTIK_DATABASE_URL": deployment.app_url,
+            "ZAPTIK_INSTANCE_HOSTS": simulator.url.removeprefix("https://"),
+            "ZAPTIK_CA_FILE": str(certificates.ca_file),
+            "ZAPTIK_PAGE_ROWS": "10",
+            "ZAPTIK_RETRY_BASE_SECONDS": "0.01",
+            "ZAPTIK_RETRY_CAP_SECONDS": "0.01",
+        }
+    )
+
+
+async def build_case(
+    app: Connection, admin: Connection, tenant: Tenant, simulator: Simulator, settings: Settings
+) -> Case:
+    """Point a tenant at a simulator."""
+    await admin.execute(
+        "UPDATE control.tenant SET url = %s WHERE tenant_id = %s", [simulator.url, tenant.tenant_id]
+    )
+    events: list[Event] = []
+    parts = Parts(
+        settings=settings,
+        keyring=new_keyring(),
+        trust=build_trust(settings.ca_file),
+        surface=read_surface(),
+        worker="this test",
+        emit=events.append,
+    )
+    return Case(app, admin, parts, tenant, simulator, events)

@@ -94,6 +94,7 @@ async def test_a_tenants_queries_are_planned_as_without_row_security(
         "run": run.run_id,
         "revision": 2,
         "closing": [GROUP, ITEM],
+        "listed": [GROUP, ITEM],
         "subclasses": list(read_surface().subclasses),
         "surface": list(read_surface().bases),
     }

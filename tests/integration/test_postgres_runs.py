@@ -69,7 +69,9 @@ async def claim_again(app: Connection, run: ClaimedRun) -> ClaimedRun | None:
 
 def page(number: int, *, table: str = GROUP) -> StagedPage:
     part = build_staged([node(table, number)])
-    return StagedPage(table, number, depth=0, cursor=f"{number:032x}", rows=1, requests=1, part=part)
+    return StagedPage(
+        table, number, depth=0, cursor=f"{number:032x}", rows=1, requests=1, part=part, base=table, keys=b"[]"
+    )
 
 
 async def test_of_many_workers_that_claim_a_run_at_once_one_gets_it(

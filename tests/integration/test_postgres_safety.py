@@ -10,6 +10,7 @@ import pytest
 
 from jobs.errors import DatabaseUnsafe, NotMigrated
 from ops.local.postgres import EmbeddedPostgres
+from schema import latest_version
 from tests.conftest import Deployment, deploy
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.migrate import migrate
@@ -177,8 +178,9 @@ async def test_another_login_than_the_apps_is_refused(own_admin: Connection) -> 
 async def test_an_older_control_schema_is_refused_with_both_versions(
     own_deployment: Deployment, own_admin: Connection
 ) -> None:
-    await own_admin.execute("UPDATE control.schema_version SET version = 99 WHERE version = 2")
-    with pytest.raises(NotMigrated, match="at version 99 and this release needs 2"):
+    needed = latest_version("control")
+    await own_admin.execute("UPDATE control.schema_version SET version = 99 WHERE version = %s", [needed])
+    with pytest.raises(NotMigrated, match=f"at version 99 and this release needs {needed}"):
         await check_as_app(own_deployment)
-    await own_admin.execute("UPDATE control.schema_version SET version = 2 WHERE version = 99")
+    await own_admin.execute("UPDATE control.schema_version SET version = %s WHERE version = 99", [needed])
     await check_as_app(own_deployment)

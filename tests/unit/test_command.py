@@ -134,7 +134,7 @@ def test_times_are_utc_to_the_second() -> None:
 def a_row(**changed: Any) -> dict[str, Any]:
     table = {
         "table_name": "sys_user_group", "verdict": "complete", "read": "whole", "as_of": NOON, "rows": 60,
-        "hidden": 0, "requests": 2, "reason": None,
+        "known": None, "hidden": 0, "requests": 2, "reason": None,
     }  # fmt: skip
     row = {
         "run_id": uuid4(), "state": "published", "mode": "full", "revision": 1, "requests": 41, "records": 1733,

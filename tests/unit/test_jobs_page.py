@@ -171,7 +171,7 @@ def test_nul_characters_which_no_database_stores_are_replaced() -> None:
 def test_the_first_request_names_every_field_and_orders_by_the_key() -> None:
     assert page_parameters(TABLE, Position(), limit_rows=500) == {
         "sysparm_query": "ORDERBYsys_id",
-        "sysparm_fields": "sys_id,name,u_text",
+        "sysparm_fields": "sys_id,name,u_text,sys_mod_count,sys_updated_on",
         "sysparm_limit": "500",
         "sysparm_display_value": "false",
         "sysparm_exclude_reference_link": "true",

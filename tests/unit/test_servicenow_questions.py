@@ -45,7 +45,9 @@ def test_every_table_of_the_surface_may_be_asked_for_or_a_part_of_it(table: Tabl
     assert (question.path, question.fields_hash) == (f"/api/now/table/{table.name}", table.fields_hash)
     assert build_count_question(table).path == f"/api/now/stats/{table.name}"
     part = replace(table, fields=("sys_id",))
-    assert build_page_question(part, Position(), limit_rows=10).parameters["sysparm_fields"] == "sys_id"
+    assert build_page_question(part, Position(), limit_rows=10).parameters["sysparm_fields"] == ",".join(
+        part.asked
+    )
 
 
 SURFACE = read_surface()

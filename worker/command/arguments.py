@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import worker
 from jobs.errors import WrongArguments
-from worker.command import deployment, graph, processes, runs, tenants
+from worker.command import deployment, graph, processes, revisions, runs, tenants
 from worker.command.output import Output
 from worker.settings import Settings
 
@@ -79,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_deployment(verbs)
     _add_tenants(verbs)
     _add_runs(verbs)
+    _add_revisions(verbs)
     _add_graph(verbs)
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
@@ -146,7 +147,7 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     sync.add_argument(
         "--full",
         action="store_true",
-        help="ask for a whole read (this release reads everything whole in any case)",
+        help="read everything; otherwise only what may differ is read",
     )
     sync.add_argument(
         "--wait", action="store_true", help="follow the run to its end; its outcome is the exit code"
@@ -157,6 +158,19 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "--limit", type=_number(_MOST_RUNS), default=20, metavar="N", help="at most N (default 20)"
     )
     _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+
+
+def _add_revisions(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    family = _add_family(verbs, "revision", "a tenant's revisions, and those that wait for a person")
+    listing = _add(family, "list", revisions.list_all, "list a tenant's revisions, the newest first")
+    listing.add_argument("name", metavar="NAME")
+    accept = _add(family, "accept", revisions.accept, "publish a quarantined revision as it is")
+    reject = _add(family, "reject", revisions.reject, "drop a quarantined revision")
+    for parser in (accept, reject):
+        parser.add_argument("name", metavar="NAME")
+        parser.add_argument(
+            "revision", type=int, nargs="?", metavar="N", help="its number; the one that waits otherwise"
+        )
 
 
 def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -36,6 +36,17 @@ def exit_code_of(run: Mapping[str, Any]) -> int:
     return 3 if run["state"] == "quarantined" or verdicts - _WHOLE_VERDICTS else 0
 
 
+def describe_revision(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a revision as `revision list` prints it."""
+    counts = ("nodes", "edges", "added", "changed", "removed", "digest", "reason")
+    return {
+        "revision": row["revision"],
+        "state": row["state"],
+        "as_of": format_time(row["as_of"]),
+        **{name: row[name] for name in counts},
+    }
+
+
 def describe_tenant_status(row: Mapping[str, Any]) -> dict[str, Any]:
     """Give a tenant as `status --json` prints it."""
     return {
@@ -68,7 +79,7 @@ def _describe_table(row: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": row["verdict"] or "unknown",
         "read": row["read"],
         "as_of": format_time(row["as_of"]),
-        "rows": row["rows"],
+        "rows": row["rows"] if row["known"] is None else row["known"],
         "hidden": row["hidden"],
         "requests": row["requests"],
         "reason": row["reason"],

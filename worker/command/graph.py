@@ -150,4 +150,4 @@ def _describe(table: Table) -> dict[str, Any]:
 
 def _name_fields(table: Table) -> list[str]:
     """Name every field that is ever read of a table; a value is read of some records alone."""
-    return [*table.fields, *(["value"] if table.values else [])]
+    return [*table.asked, *(["value"] if table.values else [])]

@@ -92,6 +92,16 @@ async def claim_run(
     return ClaimedRun(run_id=run_id, **row) if row else None
 
 
+async def claim_quarantined(
+    connection: Connection, run_id: UUID, *, worker: str, lease_seconds: float
+) -> ClaimedRun | None:
+    """Take the run of a quarantined revision, to publish it; None while another run of the tenant lives."""
+    row = await fetch_row(
+        connection, "control", "claim_quarantined", run=run_id, worker=worker, lease_seconds=lease_seconds
+    )
+    return ClaimedRun(run_id=run_id, **row) if row else None
+
+
 async def renew_lease(connection: Connection, run: ClaimedRun, *, lease_seconds: float) -> bool:
     """Hold a run for longer; False when it is no longer ours."""
     return bool(

@@ -6,7 +6,7 @@ revision rests on an unrecorded request, and a killed worker loses at most the p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
@@ -16,6 +16,7 @@ import msgspec
 from jobs.errors import Audience, LeaseLost, NotMigrated, RunFailure
 from jobs.events import Event
 from jobs.graph import GraphPart
+from jobs.surface import Surface
 from jobs.verdict import Verdict
 from schema import latest_version
 from worker.postgres.connection import Connection, as_tenant, fetch_rows, fetch_value
@@ -45,11 +46,19 @@ class TableRead:
     verdict: str | None
     reason: str | None
     as_of: object
+    way: str
+    newest: str | None
+    changes: int | None
+    known: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class StagedPage:
-    """One checked page, ready to be kept: its number from 1, the cursor after it, and what it says."""
+    """One checked page, ready to be kept: its number from 1, the cursor after it, what it says, and of which records.
+
+    `base` is the table that the ids of its nodes and the sources of its edges name. A `scanned` page has only the
+    keys and states of records.
+    """
 
     table: str
     page: int
@@ -58,6 +67,30 @@ class StagedPage:
     rows: int
     requests: int
     part: GraphPart
+    base: str
+    keys: bytes
+    scanned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The tables that a run has read, by name.
+
+    `closing` are those that it has completely, `listed` those of them that gave every key in this run.
+    """
+
+    names: Collection[str]
+    closing: Collection[str]
+    listed: Collection[str]
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether the run has every table completely."""
+        return set(self.names) <= set(self.closing)
+
+    def name_subclasses(self, surface: Surface) -> list[str]:
+        """Name the tables that say more of a record than their parent: the surface's, and all that were discovered."""
+        return [*surface.subclasses, *(name for name in self.names if name not in surface.tables)]
 
 
 async def check_version(connection: Connection, tenant_schema: str) -> None:
@@ -80,15 +113,24 @@ async def read_progress(connection: Connection, run: ClaimedRun) -> dict[str, Ta
     return {row["table_name"]: TableRead(row.pop("table_name"), **row) for row in rows}
 
 
+def sort_reads(progress: Mapping[str, TableRead]) -> Reads:
+    """Tell apart what a run's reads came to, for the graph."""
+    closing = [name for name, read in progress.items() if read.verdict == "complete"]
+    return Reads(
+        list(progress), closing, [name for name in closing if progress[name].way not in {"skipped", "delta"}]
+    )
+
+
 async def begin_table(
     connection: Connection, run: ClaimedRun, *, table: str, counted: int | None, requests: int,
-    events: Sequence[Event],
+    events: Sequence[Event], newest: str | None = None, changes: int | None = None, way: str = "whole",
 ) -> None:  # fmt: skip
-    """Note that a table is begun, with the instance's count before; OutOfTurn when the run has begun it."""
+    """Note that a table is begun, with the instance's aggregates before; OutOfTurn when the run has begun it."""
     async with as_tenant(connection, run.schema_name):
         begun = await fetch_value(
             connection, "tenant", "begin_table", within=run.schema_name,
-            run=run.run_id, table=table, counted=counted, requests=requests,
+            run=run.run_id, table=table, counted=counted, newest=newest, changes=changes, way=way,
+            requests=requests,
         )  # fmt: skip
         await record_events(connection, run, events, requests=requests, records=0)
         if begun is None:
@@ -106,6 +148,7 @@ async def stage_page(
         await fetch_rows(
             connection, "tenant", "stage_page", within=run.schema_name, run=run.run_id, table=page.table,
             page=page.page, depth=page.depth, nodes=page.part.nodes.decode(), edges=page.part.edges.decode(),
+            base=page.base, keys=page.keys.decode(), scanned=page.scanned,
         )  # fmt: skip
         advanced = await fetch_value(
             connection, "tenant", "advance_table", within=run.schema_name, run=run.run_id, table=page.table,

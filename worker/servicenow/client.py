@@ -8,15 +8,17 @@ requests at once (`turns`), how many in an hour (`budget`), how many rows (`page
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from jobs.errors import InstanceSlow, InstanceThrottled, InstanceUnreachable, TransactionCancelled
 from jobs.events import Emit
+from jobs.lookup import parse_lookup
 from jobs.page import Page, Position, parse_count, parse_page
+from jobs.rereading import Aggregates, keys_of, parse_aggregates, parse_changed, parse_records
 from jobs.surface import Table
 from worker.servicenow import grant
 from worker.servicenow.address import DEFAULT_PORT, check_instance_url
@@ -26,7 +28,16 @@ from worker.servicenow.limits import Limits
 from worker.servicenow.lookup import Lookup, Network, Resolve, resolve_name
 from worker.servicenow.page_size import PageSizes
 from worker.servicenow.patience import build_retrying
-from worker.servicenow.questions import Question, build_count_question, build_page_question
+from worker.servicenow.questions import (
+    Question,
+    build_aggregates_question,
+    build_changed_question,
+    build_count_question,
+    build_lookup_count_question,
+    build_lookup_question,
+    build_page_question,
+    build_records_question,
+)
 from worker.servicenow.reports import RequestReport
 from worker.servicenow.tokens import Token, TokenKey, TokenStore
 from worker.servicenow.turns import Turns
@@ -98,17 +109,12 @@ class Client:
     async def fetch_page(self, table: Table, position: Position, *, emit: Emit) -> FetchedPage:
         """Fetch the page of a table after a position, of as many rows as the table's last pages let expect."""
 
-        async def attempt() -> FetchedPage:
-            limit_rows = self._page_sizes.plan_rows(table.name)
+        def ask(page_rows: int) -> tuple[Question, int]:
+            return build_page_question(table, position, limit_rows=page_rows), page_rows
 
-            def parse(answer: Answer, report: RequestReport) -> FetchedPage:
-                page = parse_page(table, answer.body, cursor=position.cursor)
-                report.rows = len(page.rows)
-                return FetchedPage(page, answer.total, limit_rows)
-
-            return await self._fetch(build_page_question(table, position, limit_rows=limit_rows), parse, emit)
-
-        return await build_retrying(self.limits, emit=emit)(attempt)
+        return await self._fetch_sized(
+            table, ask, lambda body: parse_page(table, body, cursor=position.cursor), emit
+        )
 
     async def fetch_count(self, table: Table, *, emit: Emit) -> int:
         """Fetch how many rows a table has by the Aggregate API, which is blind to row ACLs."""
@@ -118,6 +124,91 @@ class Client:
             return parse_count(table, answer.body)
 
         return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_aggregates(self, table: Table, *, emit: Emit) -> Aggregates:
+        """Fetch a table's count, newest change and sum of changes, blind to row ACLs."""
+        question = build_aggregates_question(table)
+
+        def parse(answer: Answer, _report: RequestReport) -> Aggregates:
+            return parse_aggregates(table, answer.body)
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_changed(self, table: Table, position: Position, *, since: str, emit: Emit) -> FetchedPage:
+        """Fetch the page after a position of the rows changed since a time."""
+
+        def ask(page_rows: int) -> tuple[Question, int]:
+            return build_changed_question(table, position, since=since, limit_rows=page_rows), page_rows
+
+        return await self._fetch_sized(
+            table, ask, lambda body: parse_changed(table, body, cursor=position.cursor, since=since), emit
+        )
+
+    async def fetch_keys(self, table: Table, position: Position, *, emit: Emit) -> FetchedPage:
+        """Fetch the keys and states of the records after a position, those of ten pages at a time."""
+        scanned = keys_of(table)
+
+        def ask(page_rows: int) -> tuple[Question, int]:
+            limit_rows = self.limits.plan_scan_rows(page_rows)
+            question = build_page_question(scanned, position, limit_rows=limit_rows)
+            # How it is borne tells of the size of a page, whichever it was.
+            return replace(question, limit_rows=page_rows), limit_rows
+
+        return await self._fetch_sized(
+            table, ask, lambda body: parse_page(scanned, body, cursor=position.cursor), emit
+        )
+
+    async def fetch_records(self, table: Table, sys_ids: Collection[str], *, emit: Emit) -> Page:
+        """Fetch the records of at most a hundred keys, as far as they can be read."""
+        question = build_records_question(table, sys_ids)
+
+        def parse(answer: Answer, report: RequestReport) -> Page:
+            page = parse_records(table, answer.body, sys_ids=sys_ids)
+            report.rows = len(page.rows)
+            return page
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_given(self, table: Table, keys: Collection[str], *, emit: Emit) -> frozenset[str]:
+        """Fetch which of at most a hundred keys can be read."""
+        question = build_lookup_question(table, keys)
+
+        def parse(answer: Answer, report: RequestReport) -> frozenset[str]:
+            given = parse_lookup(table, answer.body, keys=keys)
+            report.rows = len(given)
+            return given
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def fetch_count_of(self, table: Table, keys: Collection[str], *, emit: Emit) -> int:
+        """Fetch how many of at most a hundred keys there are, hidden ones counted."""
+        question = build_lookup_count_question(table, keys)
+
+        def parse(answer: Answer, _report: RequestReport) -> int:
+            return parse_count(table, answer.body)
+
+        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+
+    async def _fetch_sized(
+        self,
+        table: Table,
+        ask: Callable[[int], tuple[Question, int]],
+        parse_body: Callable[[bytes], Page],
+        emit: Emit,
+    ) -> FetchedPage:
+        """Fetch a page by the question that `ask` gives, with its limit, for the rows that a page may have now."""
+
+        async def attempt() -> FetchedPage:
+            question, limit_rows = ask(self._page_sizes.plan_rows(table.name))
+
+            def parse(answer: Answer, report: RequestReport) -> FetchedPage:
+                page = parse_body(answer.body)
+                report.rows = len(page.rows)
+                return FetchedPage(page, answer.total, limit_rows)
+
+            return await self._fetch(question, parse, emit)
+
+        return await build_retrying(self.limits, emit=emit)(attempt)
 
     async def _fetch(
         self, question: Question, parse: Callable[[Answer, RequestReport], Parsed], emit: Emit

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_MOST_SCAN_ROWS = 10_000  # the instance's own default of sysparm_limit (c_TableAPI)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -28,3 +30,7 @@ class Limits:
     longest_wait_seconds: float = 60.0
     least_page_rows: int = 50
     reserve_share: float = 0.2
+
+    def plan_scan_rows(self, page_rows: int) -> int:
+        """Give the rows to ask for where only keys are: they are short, so that ten pages' make an answer."""
+        return min(10 * page_rows, _MOST_SCAN_ROWS)

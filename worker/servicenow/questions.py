@@ -7,16 +7,21 @@ our own code, so it is refused here, at the last place before the network. A tab
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from jobs.derived import DerivedTable, build_derived
 from jobs.errors import OutsideSurface
+from jobs.keys import UPDATED_ON
+from jobs.lookup import BATCH_KEYS, is_key, lookup_count_parameters, lookup_parameters
 from jobs.page import Position, count_parameters, page_parameters
+from jobs.rereading import aggregate_parameters
 from jobs.surface import Table, read_surface
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\Z")
 _CURSOR = re.compile(r"(?:[0-9a-f]{32})?\Z")
 
 
@@ -51,6 +56,52 @@ def build_count_question(table: Table) -> Question:
     """Ask how many rows a table has; raises OutsideSurface."""
     _check_table(table)
     return Question("stats", table.name, "", count_parameters(table))
+
+
+def build_aggregates_question(table: Table) -> Question:
+    """Ask a table's count, newest change and sum of changes; raises OutsideSurface."""
+    _check_table(table)
+    return Question("stats", table.name, "", aggregate_parameters(table))
+
+
+def build_changed_question(table: Table, position: Position, *, since: str, limit_rows: int) -> Question:
+    """Ask for the page after a position of the rows changed since a time; raises OutsideSurface."""
+    if not _MOMENT.match(since):
+        raise OutsideSurface(f"What {table.name} was to be read from is no time: nothing was asked.")
+    question = build_page_question(table, position, limit_rows=limit_rows)
+    query = "^".join([f"{UPDATED_ON}>={since}", question.parameters["sysparm_query"]])
+    return dataclasses.replace(question, parameters={**question.parameters, "sysparm_query": query})
+
+
+def build_records_question(table: Table, sys_ids: Collection[str]) -> Question:
+    """Ask for the records of some keys; raises OutsideSurface."""
+    _check_table(table)
+    _check_keys(table, sys_ids)
+    if table.key != "sys_id":
+        raise OutsideSurface(f"Records of {table.name} are not asked for by sys_id: nothing was asked.")
+    fields = {"sysparm_fields": ",".join(table.asked)}
+    return Question("table", table.name, table.fields_hash, {**lookup_parameters(table, sys_ids), **fields})
+
+
+def build_lookup_question(table: Table, keys: Collection[str]) -> Question:
+    """Ask which of some keys can be read; raises OutsideSurface."""
+    _check_table(table)
+    _check_keys(table, keys)
+    return Question("table", table.name, "sys_id", lookup_parameters(table, keys))
+
+
+def build_lookup_count_question(table: Table, keys: Collection[str]) -> Question:
+    """Ask how many of some keys there are, hidden ones counted; raises OutsideSurface."""
+    _check_table(table)
+    _check_keys(table, keys)
+    return Question("stats", table.name, "", lookup_count_parameters(table, keys))
+
+
+def _check_keys(table: Table, keys: Collection[str]) -> None:
+    if not 0 < len(keys) <= BATCH_KEYS or not all(is_key(table, key) for key in keys):
+        raise OutsideSurface(
+            f"What was to be looked up in {table.name} are not 1 to {BATCH_KEYS} keys: nothing was asked."
+        )
 
 
 def _check_table(table: Table) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
-from jobs.page import Position, next_position
+from jobs.keys import build_keys
+from jobs.page import Page, Position, next_position
 from jobs.surface import Surface, Table
 from jobs.verdict import Verdict, VerdictName, judge_read
 from worker.postgres import staging
@@ -43,6 +44,7 @@ class Crawl:
     writer: Writer
     trail: Trail
     must_pause: Callable[[], bool]
+    open_reader: Callable[[Crawl, Table, TableRead | None], Reader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Coverage:
     def names(self) -> tuple[str, ...]:
         """Every table that needs a verdict before the run can be published."""
         return (*self.surface.tables, *sorted(self.unreadable))
+
+    def choose_reads(self, progress: Mapping[str, TableRead]) -> dict[str, TableRead]:
+        """Give the reads of the tables that are covered: one that was begun may be named no more."""
+        return {name: progress[name] for name in self.names}
 
 
 async def crawl_tables(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
@@ -104,7 +110,7 @@ async def _read_tables(
     crawl: Crawl, tables: Iterable[Table], progress: Mapping[str, TableRead]
 ) -> dict[str, str] | None:
     """Give the verdicts of some tables, None where one is not at its end."""
-    readers = [_Reader(crawl, table, progress.get(table.name)) for table in tables]
+    readers = [crawl.open_reader(crawl, table, progress.get(table.name)) for table in tables]
     async with asyncio.TaskGroup() as reading:
         for reader in readers:
             reading.create_task(reader.read(), name=reader.table.name)
@@ -138,8 +144,8 @@ async def _put(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]], 
     return taken.requests
 
 
-class _Reader:
-    """Reads one table in one slice."""
+class Reader:
+    """Reads one table in one slice: whole, from where an earlier slice left it."""
 
     def __init__(self, crawl: Crawl, table: Table, read: TableRead | None) -> None:
         self.table = table
@@ -162,13 +168,7 @@ class _Reader:
         except _OF_A_TABLE as failure:
             verdict = _describe_failure(failure)
         if verdict is None:
-            await _put(
-                self._crawl,
-                self._trail,
-                staging.keep_offset,
-                table=self.table.name,
-                offset=self._position.offset,
-            )
+            await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
             return
         await _judge(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
         self.verdict = verdict.name
@@ -178,8 +178,7 @@ class _Reader:
             return None
         if not self._is_begun:
             self._counted = await self._count()
-            begun = {"table": self.table.name, "counted": self._counted}
-            await _put(self._crawl, self._trail, staging.begin_table, **begun)
+            await self._put(staging.begin_table, table=self.table.name, counted=self._counted)
         while not self._position.ended:
             if self._crawl.must_pause():
                 return None
@@ -200,12 +199,8 @@ class _Reader:
         self._position = next_position(
             self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
         )
-        if not page.rows:
-            return
-        self._pages += 1
-        self._rows += len(page.rows)
-        part = build_part(self.table, page.rows, asides=self._asides.read)
-        await self._stage(part, rows=len(page.rows))
+        if page.rows:
+            await self._keep(page)
 
     def _check_bounds(self, rows: int, *, limit_rows: int) -> None:
         """Raise ResponseInvalid where an instance gives, or promises, rows without end."""
@@ -219,16 +214,22 @@ class _Reader:
                 "for it."
             )
 
-    async def _stage(self, part: GraphPart, *, rows: int) -> None:
+    async def _keep(self, page: Page, *, part: GraphPart | None = None) -> None:
+        """Stage a page as what its rows say, or as a `part` of which only the keys are known."""
+        self._pages += 1
+        self._rows += len(page.rows)
         taken = self._trail.take()
         staged = StagedPage(
             table=self.table.name,
             page=self._pages,
             depth=self.table.depth,
             cursor=self._position.cursor,
-            rows=rows,
+            rows=len(page.rows),
             requests=taken.requests,
-            part=part,
+            part=part or build_part(self.table, page.rows, asides=self._asides.read if self._asides else ()),
+            base=self.table.base,
+            keys=build_keys(page.rows, called_by=self.table.key),
+            scanned=part is not None,
         )
 
         async def write(connection: Connection) -> None:
@@ -236,6 +237,9 @@ class _Reader:
             taken.mark_written()
 
         await self._crawl.writer.put(write)
+
+    async def _put(self, act: Callable[..., Awaitable[None]], **values: object) -> None:
+        await _put(self._crawl, self._trail, act, **values)
 
     async def _count(self) -> int | None:
         """Count the table's rows, None where the account may not: no count is no evidence, not a failure."""

@@ -1,4 +1,4 @@
-"""One slice of a run, as a list of steps: claim, open, crawl, then publish or yield.
+"""One slice of a run, as a list of steps: claim, open, crawl, look up what is gone, then publish or yield.
 
 A slice is one thread, one event loop and one short database connection (beside the lease's), bounded in time, so
 that no tenant keeps others waiting. All it has read is staged page by page: the next slice, on any worker, goes on
@@ -11,19 +11,33 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from uuid import UUID
 
 from jobs.errors import CredentialsMissing
-from jobs.events import CREDENTIAL_OPENED, PUBLISHED, RUN_CLAIMED, RUN_ENDED, RUN_YIELDED, Event
-from worker.postgres import publishing, runs, staging, tenants
+from jobs.events import (
+    CREDENTIAL_OPENED,
+    PUBLISHED,
+    REVISION_QUARANTINED,
+    RUN_CLAIMED,
+    RUN_ENDED,
+    RUN_YIELDED,
+    Event,
+)
+from jobs.guard import Guard
+from jobs.rereading import Forced, KnownTable
+from jobs.surface import Table
+from worker.postgres import publishing, rereading, runs, staging, tenants
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.publishing import Publication
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
 from worker.servicenow import Client, Limits, open_client
-from worker.sync.crawl import Coverage, Crawl, crawl_tables
+from worker.sync.crawl import Coverage, Crawl, Reader, crawl_tables
+from worker.sync.evidence import look_up_gone
 from worker.sync.lease import held_lease
 from worker.sync.parts import Parts
+from worker.sync.rereading import Rereader
 from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
@@ -85,19 +99,36 @@ class _Slice:
         return self._parts.draining.is_set() or time.monotonic() > self._deadline
 
     async def _crawl(self, progress: Mapping[str, TableRead]) -> Coverage | None:
+        """Read on; what the crawl covers when all is read and nothing stands between it and its publication."""
         credentials, version = await self._open_credentials()
         # From here: a slice whose preparations took long still reads on.
         self._deadline = time.monotonic() + self._parts.settings.slice_seconds
         async with self._open_client(credentials, version) as client:
-            writer = Writer(self._connection)
-            crawl = Crawl(self._run, client, self._surface, writer, self._trail, self.must_pause)
+            known = await rereading.read_known_tables(self._connection, self._run)
+            crawl = Crawl(
+                self._run,
+                client,
+                self._surface,
+                Writer(self._connection),
+                self._trail,
+                self.must_pause,
+                partial(self._open_reader, {} if self._run.mode == "full" else known),
+            )
             try:
                 async with asyncio.timeout(self._parts.slice_bound_seconds):
-                    return await crawl_tables(crawl, progress)
+                    return await self._cover(crawl, progress)
             except TimeoutError:
                 # A slow instance: what is staged stays, and the next slice goes on.
                 await self._record_unwritten()
                 return None
+
+    async def _cover(self, crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
+        coverage = await crawl_tables(crawl, progress)
+        if coverage is None:
+            return None
+        reads = coverage.choose_reads(await staging.read_progress(self._connection, self._run))
+        is_settled = await look_up_gone(crawl, self._connection, surface=coverage.surface, reads=reads)
+        return coverage if is_settled else None
 
     async def _record_unwritten(self) -> None:
         taken = self._trail.take_unwritten()
@@ -117,6 +148,16 @@ class _Slice:
         self._trail.emit(Event(CREDENTIAL_OPENED, opened))
         await self._record_unwritten()
         return credentials, stored.version
+
+    def _open_reader(
+        self, known: Mapping[str, KnownTable], crawl: Crawl, table: Table, read: TableRead | None
+    ) -> Reader:
+        """Open a table's reader: one of which less would not surely do is read whole."""
+        if not table.can_be_reread:
+            return Reader(crawl, table, read)
+        settings = self._parts.settings
+        forced = Forced(settings.scan_every_runs, settings.whole_every_runs)
+        return Rereader(crawl, table, read, known=known.get(table.name), forced=forced)
 
     def _open_client(
         self, credentials: ClientCredentials, version: int
@@ -140,16 +181,19 @@ class _Slice:
 
     async def _publish(self, reads: Mapping[str, TableRead], coverage: Coverage) -> None:
         began = time.monotonic()
-        complete = [name for name in coverage.names if reads[name].verdict == "complete"]
+        settings = self._parts.settings
         published = await publishing.publish_run(
             self._connection,
             self._run,
             surface=coverage.surface,
-            closing=complete,
+            reads=staging.sort_reads(coverage.choose_reads(reads)),
             as_of=self._run.started_at,
-            complete=len(complete) == len(coverage.names),
             events=(),
+            guard=Guard(settings.guard_removed_rows, settings.guard_removed_share),
         )
+        if published.reason is not None:
+            held = {"reason": published.reason, "removed": published.removed}
+            self._tell(Event(REVISION_QUARANTINED, {"revision": published.revision, **held}))
         self._tell(Event(PUBLISHED, {"phase": "all", "seconds": time.monotonic() - began}))
         self._tell(Event(RUN_ENDED, self._describe_end(published, reads, coverage)))
 

@@ -23,6 +23,7 @@ _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _PUBLISH_SECONDS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
 _CONCURRENCY: Final = (1, 2, 3, 4, 6, 8, 16, 32, 64)
 _STALENESS: Final = (0.5, 1, 1.25, 1.5, 2, 3, 5, 10, 24, 100)
+_FATES: Final = ("deleted", "hidden", "unknown")
 _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running", "published", "unchanged", "quarantined", "failed", "cancelled")
 _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
@@ -98,16 +99,32 @@ class Metrics:
         slices = Counter(
             "zaptik_slices", "Slices that gave their run back unfinished.", registry=self.registry
         )
+        quarantines = Counter(
+            "zaptik_quarantines", "Revisions held back for a person to look at.", registry=self.registry
+        )
+        looked_up = Counter(
+            "zaptik_gone_records", "Records a complete read no longer gave, by what looking them up told.",
+            ("fate",), registry=self.registry,
+        )  # fmt: skip
         for change in _CHANGES:
             changes.labels(change)
+        for fate in _FATES:
+            looked_up.labels(fate)
+
+        def settled(event: Event) -> None:
+            for fate in _FATES:
+                looked_up.labels(fate).inc(_number(event, fate))
 
         def ended(event: Event) -> None:
             runs.labels(_text(event, "outcome"), _text(event, "code")).inc()
             seconds.observe(_number(event, "seconds"))
-            for change in _CHANGES:
-                changes.labels(change).inc(_number(event, change))
+            if _text(event, "outcome") == "published":
+                for change in _CHANGES:
+                    changes.labels(change).inc(_number(event, change))
 
         self._on(events.RUN_ENDED, ended)
+        self._on(events.REVISION_QUARANTINED, lambda _: quarantines.inc())
+        self._on(events.GONE_LOOKED_UP, settled)
         self._on(events.RUN_RETRIED, lambda event: runs.labels("retried", _text(event, "code")).inc())
         self._on(events.RUN_YIELDED, lambda _: slices.inc())
         self._on(events.RUN_FENCED, lambda _: fenced.inc())

@@ -1,0 +1,19 @@
+"""The keys of a page: every record's, with what says whether it changed where that was read."""
+
+from __future__ import annotations
+
+import json
+
+from jobs.keys import build_keys
+
+KEY = "a" * 32
+
+
+def test_a_key_says_how_often_and_when_its_record_was_changed() -> None:
+    rows = [{"sys_id": KEY, "sys_mod_count": "7", "sys_updated_on": "2026-01-02 03:04:05", "name": "x"}]
+    assert json.loads(build_keys(rows)) == [{"id": KEY, "mod": 7, "on": "2026-01-02 03:04:05"}]
+
+
+def test_what_was_not_read_or_is_no_number_is_left_out() -> None:
+    rows = [{"sys_id": KEY}, {"sys_id": KEY, "sys_mod_count": "many", "sys_updated_on": ""}]
+    assert json.loads(build_keys(rows)) == [{"id": KEY}, {"id": KEY}]

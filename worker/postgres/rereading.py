@@ -1,0 +1,117 @@
+"""What a run goes on from where it reads less than everything: known tables and records, and how they compare.
+
+What changes something is done by the slice's writer, in the order in which it was staged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.events import Event
+from jobs.rereading import Aggregates, KnownTable, Way
+from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows
+from worker.postgres.runs import ClaimedRun
+from worker.postgres.staging import record_events
+
+
+async def read_known_tables(connection: Connection, run: ClaimedRun) -> dict[str, KnownTable]:
+    """Give what earlier runs left of each table that can be gone on from, by name."""
+    async with as_tenant(connection, run.schema_name):
+        rows = await fetch_rows(connection, "tenant", "read_table_states", within=run.schema_name)
+    return {row.pop("table_name"): KnownTable(aggregates=_take_aggregates(row), **row) for row in rows}
+
+
+async def read_differing(
+    connection: Connection, run: ClaimedRun, *, table: str, limit: int
+) -> tuple[list[str], int]:
+    """Give scanned records that are new or changed and not fetched yet, in order, and how many there are in all."""
+    async with as_tenant(connection, run.schema_name):
+        rows = await fetch_rows(
+            connection,
+            "tenant",
+            "read_differing",
+            within=run.schema_name,
+            run=run.run_id,
+            table=table,
+            limit=limit,
+        )
+    return [row["id"] for row in rows], rows[0]["differing"] if rows else 0
+
+
+async def read_known_aggregates(
+    connection: Connection, run: ClaimedRun, *, table: str, scanned: bool
+) -> Aggregates:
+    """Give what is known of a table with what the run staged; after a scan, what was staged alone."""
+    async with as_tenant(connection, run.schema_name):
+        row = await fetch_row(
+            connection, "tenant", "read_known_aggregates", within=run.schema_name, run=run.run_id, table=table,
+            scanned=scanned,
+        )  # fmt: skip
+    assert row is not None
+    return _take_aggregates(row)
+
+
+async def skip_table(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Let a table stand as the last read left it, with that read's verdict and time."""
+    await _act(connection, run, "skip_table", events, table=table, requests=requests)
+
+
+async def restart_table(
+    connection: Connection, run: ClaimedRun, *, table: str, way: Way, requests: int, events: Sequence[Event]
+) -> None:
+    """Read a table another way, from its beginning."""
+    await _act(connection, run, "restart_table", events, table=table, way=way, requests=requests)
+
+
+async def turn_to_fetch(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Go on from a table's scanned keys to the records that differ."""
+    await _act(connection, run, "turn_to_fetch", events, table=table, requests=requests)
+
+
+async def verify_table(
+    connection: Connection, run: ClaimedRun, *, table: str, aggregates: Aggregates, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Keep the aggregates that what is known of a table was found to come to."""
+    found = {"counted": aggregates.counted, "newest": aggregates.newest, "changes": aggregates.changes}
+    within = run.schema_name
+    async with as_tenant(connection, within):
+        await fetch_rows(
+            connection, "tenant", "verify_table", within=within, run=run.run_id, table=table, **found
+        )
+        await fetch_rows(
+            connection,
+            "tenant",
+            "count_requests",
+            within=within,
+            run=run.run_id,
+            table=table,
+            requests=requests,
+        )
+        await record_events(connection, run, events, requests=requests, records=0)
+
+
+async def _act(
+    connection: Connection,
+    run: ClaimedRun,
+    query: str,
+    events: Sequence[Event],
+    *,
+    requests: int,
+    **values: object,
+) -> None:
+    within = run.schema_name
+    async with as_tenant(connection, within):
+        await fetch_rows(
+            connection, "tenant", query, within=within, run=run.run_id, requests=requests, **values
+        )
+        await record_events(connection, run, events, requests=requests, records=0)
+
+
+def _take_aggregates(row: dict[str, Any]) -> Aggregates:
+    return Aggregates(row.pop("counted"), row.pop("newest"), row.pop("changes"))

@@ -1,0 +1,187 @@
+"""Reading a table again with as little as will do: skipped, what is newer, or what differs; else whole.
+
+Each way ends in evidence, or gives way to the next: `delta` to `scan`, and that to `whole`. Which way a table is on
+is kept with its cursor, so that the next slice goes on with it. See `jobs.rereading`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+from jobs.errors import OrderIgnored, ResponseInvalid, TableDenied
+from jobs.graph import GraphPart
+from jobs.lookup import BATCH_KEYS
+from jobs.page import Position, next_position
+from jobs.rereading import (
+    Aggregates,
+    Forced,
+    KnownTable,
+    Way,
+    describe_shape,
+    is_fetch_cheaper,
+    lower_bound,
+    plan_way,
+)
+from jobs.surface import Table
+from jobs.verdict import Verdict, VerdictName
+from worker.postgres import rereading, staging
+from worker.postgres.connection import Connection
+from worker.postgres.staging import TableRead
+from worker.servicenow import FetchedPage
+from worker.sync.crawl import Crawl, Reader
+
+T = TypeVar("T")
+_NOTHING = GraphPart(b"[]", b"[]", 0, 0)
+_MOST_DIFFERING = 10_000
+
+
+class Rereader(Reader):
+    """Reads one table of nodes in one slice, from what earlier runs know of it."""
+
+    def __init__(
+        self, crawl: Crawl, table: Table, read: TableRead | None, *, known: KnownTable | None, forced: Forced
+    ) -> None:
+        super().__init__(crawl, table, read)
+        self._known = known
+        self._forced = forced
+        self._way = cast("Way", read.way) if read else "whole"
+
+    async def _read_to_end(self) -> Verdict | None:
+        if self._crawl.must_pause():
+            return None
+        verdict = None if self._is_begun else await self._begin()
+        while verdict is None and self._way != "whole":
+            if self._crawl.must_pause():
+                return None
+            try:
+                verdict = await self._step()
+            except OrderIgnored:  # the bound on time or key was dropped
+                await self._restart("whole")
+        return verdict or await super()._read_to_end()
+
+    async def _begin(self) -> Verdict | None:
+        """Ask for the aggregates and decide; a table that stands as it was gets the verdict it had."""
+        now = await self._aggregate()
+        name, known = self.table.name, self._known
+        if now is None:
+            await self._put(staging.begin_table, table=name, counted=await self._count())
+        else:
+            self._counted = now.counted
+            self._way = plan_way(known, now, shape=describe_shape(self.table), forced=self._forced)
+            if self._way == "skipped" and known is not None:
+                await self._put(rereading.skip_table, table=name)
+                return Verdict(cast("VerdictName", known.verdict), known.hidden, known.reason)
+            await self._put(
+                staging.begin_table,
+                table=name,
+                counted=now.counted,
+                newest=now.newest,
+                changes=now.changes,
+                way=self._way,
+            )
+        self._is_begun = True
+        return None
+
+    async def _step(self) -> Verdict | None:
+        match self._way:
+            case "delta":
+                return await self._read_changed()
+            case "scan":
+                await self._scan()
+                return None
+            case _:
+                return await self._fetch_differing()
+
+    async def _read_changed(self) -> Verdict | None:
+        assert self._known is not None
+        client = self._crawl.client
+        fetched = await client.fetch_changed(
+            self.table, self._position, since=lower_bound(self._known), emit=self._trail.emit
+        )
+        await self._take(fetched)
+        if not self._position.ended:
+            return None
+        verdict = await self._verify(after_scan=False)
+        if verdict is None:
+            await self._restart("scan")
+        return verdict
+
+    async def _scan(self) -> None:
+        client = self._crawl.client
+        fetched = await client.fetch_keys(self.table, self._position, emit=self._trail.emit)
+        await self._take(fetched, part=_NOTHING)
+        if self._position.ended:
+            self._way = "fetch"
+            await self._put(rereading.turn_to_fetch, table=self.table.name)
+
+    async def _fetch_differing(self) -> Verdict | None:
+        """Fetch the records that a scan found new or changed; one that is gone meanwhile has the table read whole."""
+        keys, differing = await self._ask(
+            lambda connection: rereading.read_differing(
+                connection, self._crawl.run, table=self.table.name, limit=_MOST_DIFFERING
+            )
+        )
+        page_rows = self._crawl.client.limits.page_rows
+        counted = self._counted or 0
+        if not is_fetch_cheaper(
+            differing=differing, counted=counted, batch_keys=BATCH_KEYS, page_rows=page_rows
+        ):
+            await self._restart("whole")
+            return None
+        for start in range(0, len(keys), BATCH_KEYS):
+            if self._crawl.must_pause():
+                return None
+            batch = keys[start : start + BATCH_KEYS]
+            page = await self._crawl.client.fetch_records(self.table, batch, emit=self._trail.emit)
+            if len(page.rows) < len(batch):
+                await self._restart("whole")
+                return None
+            await self._keep(page)
+        if len(keys) < differing:
+            return None
+        verdict = await self._verify(after_scan=True)
+        if verdict is None:
+            await self._restart("whole")
+        return verdict
+
+    async def _verify(self, *, after_scan: bool) -> Verdict | None:
+        """Compare what is known now with what the instance counts now: equal is complete."""
+        now = await self._aggregate()
+        known = await self._ask(
+            lambda connection: rereading.read_known_aggregates(
+                connection, self._crawl.run, table=self.table.name, scanned=after_scan
+            )
+        )
+        if now != known:
+            return None
+        await self._put(rereading.verify_table, table=self.table.name, aggregates=known)
+        return Verdict("complete")
+
+    async def _take(self, fetched: FetchedPage, *, part: GraphPart | None = None) -> None:
+        page, limit_rows = fetched.page, fetched.limit_rows
+        self._check_bounds(len(page.rows), limit_rows=limit_rows)
+        self._position = next_position(self._position, page, limit_rows=limit_rows, total=fetched.total)
+        if page.rows:
+            await self._keep(page, part=part)
+
+    async def _restart(self, way: Way) -> None:
+        self._way, self._position, self._pages, self._rows = way, Position(), 0, 0
+        await self._put(rereading.restart_table, table=self.table.name, way=way)
+
+    async def _aggregate(self) -> Aggregates | None:
+        try:
+            return await self._crawl.client.fetch_aggregates(self.table, emit=self._trail.emit)
+        except (TableDenied, ResponseInvalid):
+            return None
+
+    async def _ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
+        """Ask the database, when all that was staged so far is written."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def ask(connection: Connection) -> None:
+            answer.set_result(await question(connection))
+
+        await self._crawl.writer.put(ask)
+        return await answer
