@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -118,21 +119,13 @@ class Client:
 
     async def fetch_count(self, table: Table, *, emit: Emit) -> int:
         """Fetch how many rows a table has by the Aggregate API, which is blind to row ACLs."""
-        question = build_count_question(table)
-
-        def parse(answer: Answer, _report: RequestReport) -> int:
-            return parse_count(table, answer.body)
-
-        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+        return await self._fetch_parsed(build_count_question(table), partial(parse_count, table), emit)
 
     async def fetch_aggregates(self, table: Table, *, emit: Emit) -> Aggregates:
         """Fetch a table's count, newest change and sum of changes, blind to row ACLs."""
-        question = build_aggregates_question(table)
-
-        def parse(answer: Answer, _report: RequestReport) -> Aggregates:
-            return parse_aggregates(table, answer.body)
-
-        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+        return await self._fetch_parsed(
+            build_aggregates_question(table), partial(parse_aggregates, table), emit
+        )
 
     async def fetch_changed(self, table: Table, position: Position, *, since: str, emit: Emit) -> FetchedPage:
         """Fetch the page after a position of the rows changed since a time."""
@@ -160,32 +153,39 @@ class Client:
 
     async def fetch_records(self, table: Table, sys_ids: Collection[str], *, emit: Emit) -> Page:
         """Fetch the records of at most a hundred keys, as far as they can be read."""
-        question = build_records_question(table, sys_ids)
-
-        def parse(answer: Answer, report: RequestReport) -> Page:
-            page = parse_records(table, answer.body, sys_ids=sys_ids)
-            report.rows = len(page.rows)
-            return page
-
-        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+        return await self._fetch_parsed(
+            build_records_question(table, sys_ids),
+            partial(parse_records, table, sys_ids=sys_ids),
+            emit,
+            count_rows=lambda page: len(page.rows),
+        )
 
     async def fetch_given(self, table: Table, keys: Collection[str], *, emit: Emit) -> frozenset[str]:
         """Fetch which of at most a hundred keys can be read."""
-        question = build_lookup_question(table, keys)
-
-        def parse(answer: Answer, report: RequestReport) -> frozenset[str]:
-            given = parse_lookup(table, answer.body, keys=keys)
-            report.rows = len(given)
-            return given
-
-        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+        return await self._fetch_parsed(
+            build_lookup_question(table, keys), partial(parse_lookup, table, keys=keys), emit, count_rows=len
+        )
 
     async def fetch_count_of(self, table: Table, keys: Collection[str], *, emit: Emit) -> int:
         """Fetch how many of at most a hundred keys there are, hidden ones counted."""
-        question = build_lookup_count_question(table, keys)
+        return await self._fetch_parsed(
+            build_lookup_count_question(table, keys), partial(parse_count, table), emit
+        )
 
-        def parse(answer: Answer, _report: RequestReport) -> int:
-            return parse_count(table, answer.body)
+    async def _fetch_parsed(
+        self,
+        question: Question,
+        parse_body: Callable[[bytes], Parsed],
+        emit: Emit,
+        *,
+        count_rows: Callable[[Parsed], int] = lambda _: 0,
+    ) -> Parsed:
+        """Fetch the answer to one question, parsed, telling how many rows it gave."""
+
+        def parse(answer: Answer, report: RequestReport) -> Parsed:
+            parsed = parse_body(answer.body)
+            report.rows = count_rows(parsed)
+            return parsed
 
         return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
 

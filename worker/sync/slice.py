@@ -104,7 +104,9 @@ class _Slice:
         # From here: a slice whose preparations took long still reads on.
         self._deadline = time.monotonic() + self._parts.settings.slice_seconds
         async with self._open_client(credentials, version) as client:
-            known = await rereading.read_known_tables(self._connection, self._run)
+            known = {}
+            if self._run.mode != "full":
+                known = await rereading.read_known_tables(self._connection, self._run)
             crawl = Crawl(
                 self._run,
                 client,
@@ -112,7 +114,7 @@ class _Slice:
                 Writer(self._connection),
                 self._trail,
                 self.must_pause,
-                partial(self._open_reader, {} if self._run.mode == "full" else known),
+                partial(self._open_reader, known),
             )
             try:
                 async with asyncio.timeout(self._parts.slice_bound_seconds):
