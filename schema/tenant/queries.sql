@@ -313,7 +313,7 @@ WITH staged AS MATERIALIZED (
 ), added AS (
     INSERT INTO {tenant}.edge (from_id, kind, to_id, source, state, attributes, read_table, hash, since)
     SELECT d.from_id, d.kind, d.to_id, d.source, d.state, d.attributes, d.read_table, d.hash, %(revision)s::bigint
-    FROM delta d WHERE d.change = 'added'
+    FROM delta d WHERE d.change = 'added' ORDER BY d.from_id, d.kind, d.to_id, d.source
 )
 SELECT count(*) FILTER (WHERE change = 'added') AS added, count(*) FILTER (WHERE change = 'changed') AS changed,
        count(*) FILTER (WHERE change = 'removed') AS removed
