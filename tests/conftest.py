@@ -1,8 +1,8 @@
 """One PostgreSQL for the whole session, migrated once; every test that needs rows makes a tenant of its own.
 
-Embedded, or with `ZAPTIK_TEST_BACKEND=containers` a container. There is one deployment a server, since roles
-belong to the whole of it: a test that breaks a deployment starts a server of its own (`EmbeddedPostgres`).
-Async tests are marked `pytest.mark.anyio` and run on asyncio.
+Embedded; of the programs in the folder that `ZAPTIK_TEST_POSTGRES` names; or with `ZAPTIK_TEST_BACKEND=containers` a
+container. There is one deployment a server, since roles belong to the whole of it: a test that breaks a deployment
+starts a server of its own (`build_server`). Async tests are marked `pytest.mark.anyio` and run on asyncio.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -25,6 +26,7 @@ from worker.postgres.connection import open_connection
 from worker.postgres.migrate import MigrationReport, migrate
 
 BACKEND_VARIABLE = "ZAPTIK_TEST_BACKEND"
+POSTGRES_VARIABLE = "ZAPTIK_TEST_POSTGRES"
 PROFILE_VARIABLE = "ZAPTIK_TEST_PROFILE"
 CONTAINER_IMAGE = "postgres:18"
 
@@ -80,10 +82,16 @@ async def _migrate(deployment: Deployment) -> MigrationReport:
         return await migrate(connection, app_url=deployment.app_url, today=datetime.now(UTC).date())
 
 
+def build_server() -> EmbeddedPostgres:
+    """Give a server of our own, not started: the wheel's, or the one whose programs a variable names."""
+    binaries = os.environ.get(POSTGRES_VARIABLE)
+    return EmbeddedPostgres(settings=WITHOUT_DURABILITY, binaries=Path(binaries) if binaries else None)
+
+
 @contextmanager
 def _start_server(backend: str) -> Iterator[str]:
     if backend == "embedded":
-        with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
+        with build_server() as server:
             yield server.admin_url()
     elif backend == "containers":
         with _start_container() as url:

