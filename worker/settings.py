@@ -26,7 +26,8 @@ _TEST_PREFIX: Final = "ZAPTIK_TEST_"
 _DATABASE_FORM: Final = "postgresql://USER:PASSWORD@HOST:5432/NAME?sslmode=verify-full"
 _REDIS_FORM: Final = "rediss://USER:PASSWORD@HOST:6379/0"
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-_REDIS_UNVERIFIED: Final = frozenset({"ssl_cert_reqs", "ssl_check_hostname"})
+_REDIS_WEAKENING: Final = frozenset({"ssl_cert_reqs", "ssl_check_hostname", "ssl_min_version", "ssl_ciphers"})
+_TLS_VERSIONS: Final = frozenset({"TLSv1.2", "TLSv1.3"})
 
 _DATABASE_OPTIONS: Final = frozenset({
     "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "ssl_min_protocol_version", "channel_binding",
@@ -103,6 +104,10 @@ def _check_database_url(secret: SecretStr) -> SecretStr:
         raise ValueError(
             f"leave {' and '.join(unknown)} out: it is none of {', '.join(sorted(_DATABASE_OPTIONS))}"
         )
+    if options.get("ssl_min_protocol_version", "TLSv1.2") not in _TLS_VERSIONS:
+        raise ValueError(
+            "let ssl_min_protocol_version be TLSv1.2 or TLSv1.3, or leave it out: 1.2 is the least"
+        )
     # An empty host means PGHOST or a compiled-in folder to libpq: it is not ours to call that local.
     is_local = all(
         host.startswith("/") or _is_loopback(host) for host in _read_database_hosts(parts, options)
@@ -124,10 +129,10 @@ def _has_good_port(netloc: str) -> bool:
 def _check_redis_url(secret: SecretStr) -> SecretStr:
     schemes = frozenset({"rediss", "redis", "unix"})
     parts = _split_url(secret.get_secret_value(), schemes=schemes, form=_REDIS_FORM)
-    if surplus := _REDIS_UNVERIFIED.intersection(name for name, _ in parse_qsl(parts.query)):
+    if surplus := _REDIS_WEAKENING.intersection(name for name, _ in parse_qsl(parts.query)):
         raise ValueError(
-            f"leave {' and '.join(sorted(surplus))} out: the server's certificate is always verified; name "
-            f"its authority in {PREFIX}REDIS_CA_FILE"
+            f"leave {' and '.join(sorted(surplus))} out: TLS is 1.2 or later and the server's certificate always "
+            f"verified; name its authority in {PREFIX}REDIS_CA_FILE"
         )
     if not _has_good_port(parts.netloc):
         raise ValueError(f"write {_REDIS_FORM}, with a port from 1 to {_MAX_PORT}")

@@ -32,12 +32,20 @@ class Certificates:
     key_file: Path
 
 
-def write_certificates(folder: Path, *, hosts: Sequence[str] = ()) -> Certificates:
-    """Write an authority and a server certificate for loopback and `hosts` (names or addresses)."""
+def write_certificates(
+    folder: Path, *, hosts: Sequence[str] = (), age: dt.timedelta = dt.timedelta()
+) -> Certificates:
+    """Write an authority and a server certificate for loopback and `hosts` (names or addresses).
+
+    The server's is as if issued `age` ago: it has expired where that is more than a day.
+    """
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = _build_authority(authority_key)
     names = [_parse_host(host) for host in dict.fromkeys((*ALWAYS, *hosts))]
-    server = _build_server(server_key.public_key(), names=names, issuer=authority, issuer_key=authority_key)
+    issued = dt.datetime.now(dt.UTC) - age
+    server = _build_server(
+        server_key.public_key(), names=names, issued=issued, issuer=authority, issuer_key=authority_key
+    )
     written = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     written.ca_file.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     written.cert_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
@@ -47,7 +55,13 @@ def write_certificates(folder: Path, *, hosts: Sequence[str] = ()) -> Certificat
 
 def _build_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     name = _build_name("Zaptik local authority")
-    builder = _start_certificate(subject=name, issuer=name, public_key=key.public_key(), issuer_key=key)
+    builder = _start_certificate(
+        subject=name,
+        issuer=name,
+        public_key=key.public_key(),
+        issuer_key=key,
+        issued=dt.datetime.now(dt.UTC),
+    )
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder.add_extension(_build_usage(**FOR_SIGNING), critical=True).sign(key, hashes.SHA256())
 
@@ -56,6 +70,7 @@ def _build_server(
     public_key: ec.EllipticCurvePublicKey,
     *,
     names: Sequence[x509.GeneralName],
+    issued: dt.datetime,
     issuer: x509.Certificate,
     issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
@@ -64,6 +79,7 @@ def _build_server(
         issuer=issuer.subject,
         public_key=public_key,
         issuer_key=issuer_key,
+        issued=issued,
     )
     serving = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     return (
@@ -81,15 +97,15 @@ def _start_certificate(
     issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
     issuer_key: ec.EllipticCurvePrivateKey,
+    issued: dt.datetime,
 ) -> x509.CertificateBuilder:
     # Python 3.13's default context (VERIFY_X509_STRICT) wants both key identifiers.
-    now = dt.datetime.now(dt.UTC)
     by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     return (
         x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now + VALID)
+        .not_valid_before(issued - CLOCK_SKEW)
+        .not_valid_after(issued + VALID)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(by, critical=False)
     )

@@ -140,6 +140,8 @@ def test_redis_over_tls_or_on_this_machine_is_taken_as_written(url: str) -> None
         "redis://localhost#@cache.example.com/0",
         "rediss://cache.example.com/0?ssl_cert_reqs=none",
         "rediss://cache.example.com/0?ssl_check_hostname=false",
+        "rediss://cache.example.com/0?ssl_min_version=768",
+        "rediss://cache.example.com/0?ssl_ciphers=ALL:@SECLEVEL=0",
         "http://localhost",
         "localhost:6379",
     ],
@@ -159,7 +161,16 @@ def test_what_is_accepted_in_clear_the_redis_client_reads_as_local_too(tail: str
 
 @pytest.mark.parametrize(
     "option",
-    ["requiressl=0", "service=other", "sslkeylogfile=/tmp/keys", "options=-crole", "passfile=/x", "PORT=1"],
+    [
+        "requiressl=0",
+        "service=other",
+        "sslkeylogfile=/tmp/keys",
+        "options=-crole",
+        "passfile=/x",
+        "PORT=1",
+        "ssl_min_protocol_version=TLSv1.1",
+        "ssl_min_protocol_version=",
+    ],
 )
 def test_an_option_that_could_loosen_the_connection_is_refused_by_name(option: str) -> None:
     url = f"postgresql://u:SECRET@db.example/zaptik?sslmode=verify-full&{option}"

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 import schema
@@ -38,6 +39,8 @@ async def open_connection(url: str, *, purpose: str) -> AsyncIterator[Connection
             prepare_threshold=None,
             row_factory=dict_row,
             connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+            # Said here, since the environment (PGSSLMINPROTOCOLVERSION) could say less.
+            ssl_min_protocol_version=conninfo_to_dict(url).get("ssl_min_protocol_version", "TLSv1.2"),
             application_name=f"zaptik {purpose}",
         )
         async with connection:

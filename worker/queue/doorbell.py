@@ -7,6 +7,7 @@ before it returns. `dramatiq.Worker` is embedded: its command line forks, and si
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,12 @@ class Doorbell:
     def __init__(self, url: str, *, ca_file: Path | None = None) -> None:
         if ca_file is not None and not ca_file.is_file():
             raise InvalidSetting(f"{variable_of('redis_ca_file')} names {ca_file}, which is no file")
-        options = {"ssl_ca_certs": str(ca_file)} if ca_file and url.startswith("rediss:") else {}
+        options: dict[str, object] = {}
+        if url.startswith("rediss:"):
+            options = {
+                "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+                "ssl_ca_certs": str(ca_file) if ca_file else None,
+            }
         self._client = redis.Redis.from_url(
             url,
             socket_connect_timeout=_CONNECT_SECONDS,
@@ -107,6 +113,8 @@ def _away(error: redis.RedisError) -> QueueAway:
         redis.TimeoutError: "it did not answer in time",
         redis.ConnectionError: "no connection, or it was cut",
     }.get(type(error), type(error).__name__)
+    if isinstance(error.__cause__ or error.__context__, ssl.SSLError) or "[SSL" in str(error):
+        reason = "TLS could not be set up or its certificate not be verified"
     return QueueAway(
         f"Redis is away: {reason}. Check ZAPTIK_REDIS_URL, ZAPTIK_REDIS_CA_FILE and that the server runs."
     )
