@@ -47,6 +47,8 @@ format: setup  ## writes the format
 
 soak: setup  ## the long forms of the tests: many more examples and interleavings
 	@ZAPTIK_TEST_PROFILE=soak $(BIN)/python -m pytest -q --timeout=3600 tests/unit tests/contract tests/integration
+	@command -v pgbouncer >/dev/null || { echo "PgBouncer is not here: nothing ran through it" >&2; exit 0; }; \
+	  ZAPTIK_TEST_POOLER="$$(command -v pgbouncer)" $(BIN)/python -m pytest -q --timeout=3600 tests/integration
 
 bench: setup  ## a first crawl of 50,000 records, beside a bare download and a bare COPY
 	@$(BIN)/python -m ops.bench

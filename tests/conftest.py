@@ -1,8 +1,9 @@
 """One PostgreSQL for the whole session, migrated once; every test that needs rows makes a tenant of its own.
 
 Embedded; of the programs in the folder that `ZAPTIK_TEST_POSTGRES` names; or with `ZAPTIK_TEST_BACKEND=containers` a
-container. There is one deployment a server, since roles belong to the whole of it: a test that breaks a deployment
-starts a server of its own (`build_server`). Async tests are marked `pytest.mark.anyio` and run on asyncio.
+container. With `ZAPTIK_TEST_POOLER` the app reaches it through that PgBouncer. There is one deployment a server, since
+roles belong to the whole of it: a test that breaks a deployment starts a server of its own (`build_server`). Async
+tests are marked `pytest.mark.anyio` and run on asyncio.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -22,13 +23,16 @@ import pytest
 from hypothesis import settings
 
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from tests.pooler import open_pooler
 from worker.postgres.connection import open_connection
 from worker.postgres.migrate import MigrationReport, migrate
 
 BACKEND_VARIABLE = "ZAPTIK_TEST_BACKEND"
 POSTGRES_VARIABLE = "ZAPTIK_TEST_POSTGRES"
+POOLER_VARIABLE = "ZAPTIK_TEST_POOLER"
 PROFILE_VARIABLE = "ZAPTIK_TEST_PROFILE"
 CONTAINER_IMAGE = "postgres:18"
+POOL_SIZE = 6
 
 settings.register_profile("short", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=5_000)
@@ -57,9 +61,15 @@ def database_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def deployment(database_server: str) -> Deployment:
+def deployment(database_server: str) -> Iterator[Deployment]:
     """Give the session's deployment, migrated once. Leave its roles and privileges as they are."""
-    return deploy(database_server)
+    deployed = deploy(database_server)
+    program = os.environ.get(POOLER_VARIABLE)
+    if program is None:
+        yield deployed
+        return
+    with open_pooler(Path(program), deployed.app_url, pool_size=POOL_SIZE) as pooled_url:
+        yield replace(deployed, app_url=pooled_url)
 
 
 def deploy(admin_url: str) -> Deployment:
