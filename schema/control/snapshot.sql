@@ -458,7 +458,7 @@ CREATE TABLE control.instance_pace (
     limit_requests bigint,
     used_requests bigint,
     hour_ends_at timestamp with time zone,
-    at_once real NOT NULL,
+    at_once real,
     page_rows jsonb DEFAULT '{}'::jsonb NOT NULL,
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT instance_pace_at_once CHECK ((at_once >= (1)::double precision)),

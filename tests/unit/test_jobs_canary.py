@@ -15,9 +15,9 @@ from jobs.canary import (
     Times,
     canary_parameters,
     choose_tables,
-    judge_unknown_field,
     judge_range,
     judge_times,
+    judge_unknown_field,
     parse_signs,
     read_findings,
 )

@@ -36,5 +36,5 @@ async def keep_pace(connection: Connection, tenant_id: UUID, pace: Pace, *, more
             limit_requests=window.limit_requests if window else None,
             used_requests=window.used_requests if window else None,
             hour_ends_in_seconds=window.ends_in_seconds if window else None, more_requests=more_requests,
-            at_once=pace.at_once or 1.0, page_rows=msgspec.json.encode(dict(pace.page_rows)).decode(),
+            at_once=pace.at_once, page_rows=msgspec.json.encode(dict(pace.page_rows)).decode(),
         )  # fmt: skip

@@ -10,9 +10,9 @@ from jobs.canary import (
     Findings,
     Signs,
     choose_tables,
-    judge_unknown_field,
     judge_range,
     judge_times,
+    judge_unknown_field,
 )
 from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import Emit

@@ -22,11 +22,18 @@ from worker.servicenow import Client
 
 @asynccontextmanager
 async def kept_pace(
-    client: Client, before: Pace, *, tenant_id: UUID, url: str, tables: Collection[str], emit: Emit
+    client: Client,
+    before: Pace,
+    *,
+    tenant_id: UUID,
+    url: str,
+    emit: Emit,
+    tables: Collection[str] | None,
 ) -> AsyncIterator[None]:
     """Keep the pace that a client learns while the block runs; `before` is what it began with.
 
-    `url` is the database's; smaller pages are kept of `tables` alone, since others are called as a customer likes.
+    `url` is the database's. Smaller pages are kept of `tables` alone, since others are called as a customer likes;
+    with None the client's own sizes are smaller than a run's, and tell the next one nothing.
     """
     keeper = _Keeper(client, before, tenant_id=tenant_id, url=url, tables=tables, emit=emit)
     watching = asyncio.create_task(keeper.watch(), name="pace")
@@ -46,7 +53,7 @@ class _Keeper:
         *,
         tenant_id: UUID,
         url: str,
-        tables: Collection[str],
+        tables: Collection[str] | None,
         emit: Emit,
     ) -> None:
         self._client = client
@@ -62,10 +69,7 @@ class _Keeper:
             await self.keep()
 
     async def keep(self) -> None:
-        learnt = self._client.pace
-        pace = replace(
-            learnt, page_rows={name: rows for name, rows in learnt.page_rows.items() if name in self._tables}
-        )
+        pace = self._learn()
         most = self._client.limits.concurrency
         if pace.is_free(at_once=most) and self._kept.is_free(at_once=most):
             return
@@ -78,3 +82,10 @@ class _Keeper:
             self._emit(Event(DEPENDENCY_AWAY, {"dependency": "PostgreSQL", "error": away.message}))
         else:
             self._kept = pace
+
+    def _learn(self) -> Pace:
+        learnt = self._client.pace
+        if self._tables is None:
+            return replace(learnt, at_once=self._kept.at_once, page_rows=self._kept.page_rows)
+        kept = {name: rows for name, rows in learnt.page_rows.items() if name in self._tables}
+        return replace(learnt, page_rows=kept)

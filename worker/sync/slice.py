@@ -15,11 +15,9 @@ from functools import partial
 from uuid import UUID
 
 from jobs.coverage import compare_coverage
-from jobs.errors import CredentialsMissing
 from jobs.events import (
     CANARIES_CHECKED,
     COVERAGE_CHANGED,
-    CREDENTIAL_OPENED,
     PUBLISHED,
     REVISION_QUARANTINED,
     RUN_CLAIMED,
@@ -31,24 +29,24 @@ from jobs.guard import Guard
 from jobs.pace import Pace
 from jobs.rereading import Forced, KnownTable
 from jobs.surface import Table
-from worker.postgres import publishing, rereading, runs, staging, tenants
+from worker.postgres import publishing, rereading, runs, staging
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.pace import read_pace
 from worker.postgres.publishing import Publication
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
-from worker.servicenow import Client, Limits, open_client
+from worker.servicenow import Client
 from worker.sync.canaries import send_canaries
 from worker.sync.crawl import Coverage, Crawl, Reader, crawl_tables
 from worker.sync.evidence import look_up_gone
 from worker.sync.lease import held_lease
+from worker.sync.opening import Opened, open_instance, open_stored, plan_limits
 from worker.sync.pace import kept_pace
 from worker.sync.parts import Parts
 from worker.sync.rereading import Rereader
 from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
-from worker.vault import ClientCredentials, SealedCredentials, open_credentials
 
 _LOOK_SECONDS = 0.25  # between two looks at whether the process stops
 
@@ -112,10 +110,10 @@ class _Slice:
 
     async def _crawl(self, progress: Mapping[str, TableRead]) -> Coverage | None:
         """Read on; what the crawl covers when all is read and nothing stands between it and its publication."""
-        credentials, version = await self._open_credentials()
+        opened = await self._open_credentials()
         pace = await read_pace(self._connection, self._run.tenant_id)
         async with (
-            self._open_client(credentials, version, pace) as client,
+            self._open_client(opened, pace) as client,
             kept_pace(
                 client,
                 pace,
@@ -181,19 +179,13 @@ class _Slice:
         taken.mark_written()
         return taken.requests
 
-    async def _open_credentials(self) -> tuple[ClientCredentials, int]:
+    async def _open_credentials(self) -> Opened:
         run = self._run
-        stored = await tenants.read_credentials(self._connection, run.tenant_id)
-        if stored is None:
-            raise CredentialsMissing(
-                f"{run.tenant} has no credentials: store them with `zaptik credential set {run.tenant}`."
-            )
-        sealed = SealedCredentials(stored.wrapped_data_key, stored.key_id, stored.envelope, stored.version)
-        credentials = open_credentials(self._parts.keyring, sealed, tenant=str(run.tenant_id))
-        opened = {"version": stored.version, "key_id": stored.key_id}
-        self._trail.emit(Event(CREDENTIAL_OPENED, opened))
+        opened = await open_stored(
+            self._parts, self._connection, tenant_id=run.tenant_id, tenant=run.tenant, emit=self._trail.emit
+        )
         await self._record_unwritten()
-        return credentials, stored.version
+        return opened
 
     def _open_reader(
         self, known: Mapping[str, KnownTable], crawl: Crawl, table: Table, read: TableRead | None
@@ -207,24 +199,13 @@ class _Slice:
             crawl, table, read, known=known.get(table.name), forced=forced, trusts_times=self._trusts_times
         )
 
-    def _open_client(
-        self, credentials: ClientCredentials, version: int, pace: Pace
-    ) -> AbstractAsyncContextManager[Client]:
-        settings = self._parts.settings
-        return open_client(
-            self._run.url,
-            client_id=credentials.client_id,
-            client_secret=credentials.client_secret,
-            allowed_hosts=settings.instance_hosts,
-            private_ranges=settings.private_ranges,
-            trust=self._parts.trust,
-            tokens=self._parts.tokens,
-            token_key=(self._run.tenant_id, version),
-            limits=Limits(
-                page_rows=settings.page_rows,
-                request_timeout_seconds=settings.request_timeout_seconds,
-                concurrency=settings.instance_concurrency,
-            ),
+    def _open_client(self, opened: Opened, pace: Pace) -> AbstractAsyncContextManager[Client]:
+        return open_instance(
+            self._parts,
+            opened,
+            tenant_id=self._run.tenant_id,
+            url=self._run.url,
+            limits=plan_limits(self._parts),
             pace=pace,
             sleep=self._wait,
         )

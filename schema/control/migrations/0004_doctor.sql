@@ -8,7 +8,7 @@ CREATE TABLE control.instance_pace (
     limit_requests bigint,
     used_requests bigint,
     hour_ends_at timestamptz,
-    at_once real NOT NULL,
+    at_once real,
     page_rows jsonb NOT NULL DEFAULT '{}',
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT instance_pace_hour_is_whole CHECK (num_nulls(limit_requests, used_requests, hour_ends_at) IN (0, 3)),
