@@ -166,6 +166,32 @@ TOKEN_REFUSED = _kind(
     level="warning",
     audited=True,
 )
+CANARIES_CHECKED = _kind(
+    "canaries.checked",
+    "What a run's canaries found: how honestly the instance answers queries.",
+    "table",
+    "unknown_field",
+    "range",
+    "times",
+    audited=True,
+)
+COVERAGE_CHANGED = _kind(
+    "coverage.changed",
+    "A table's verdict is another than in the run before.",
+    "table",
+    "from",
+    "to",
+    level="warning",
+    audited=True,
+)
+DOCTOR_ENDED = _kind(
+    "doctor.ended",
+    "Somebody had an instance examined: of how many tables, and how many are not all there.",
+    "ok",
+    "tables",
+    "missing",
+    audited=True,
+)
 TABLE_JUDGED = _kind(
     "table.judged", "What was read of a table, and how far to trust it.", "table", "verdict", "rows"
 )

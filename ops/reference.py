@@ -17,13 +17,22 @@ from pathlib import Path
 from uuid import UUID
 
 import worker
+from jobs.canary import Findings
 from jobs.errors import Failure, UsageFailure
 from jobs.events import KINDS, SCHEDULER_TICKED, Event
+from jobs.examination import Examined, describe_scope, describe_table
+from jobs.surface import read_surface
+from jobs.verdict import Verdict
 from ops.integration_guide import build_guide
 from ops.markdown import build_table, code
 from ops.surface_page import build_surface
 from worker.command.arguments import build_parser
-from worker.command.documents import describe_process, describe_run, describe_tenant_status
+from worker.command.documents import (
+    describe_examination,
+    describe_process,
+    describe_run,
+    describe_tenant_status,
+)
 from worker.command.main import FAILED, INTERRUPTED, WRONG_USAGE
 from worker.settings import describe_settings
 from worker.telemetry import FleetFigures, Metrics
@@ -108,6 +117,15 @@ messages go to standard error. `zaptik COMMAND --help` says what stands here; `z
 _RUN_WORDS = """\
 `state` is `requested`, `running`, `published`, `unchanged`, `quarantined`, `failed` or `cancelled`; `error` is
 null or as above. `nodes` and `edges` are null until the run has published or found nothing new.
+"""
+
+_EXAMINATION_WORDS = """\
+`verdict` is `complete`, `hidden`, `partial` (a field is withheld), `denied`, `absent`, `failed` or `unknown`; it rests
+on a count and the first 100 rows. `grant` is the role that permits the table, after the plugin where the table is
+absent; `unblinds` the kinds of nodes and edges that it would give. `credentials.error` is null or as above: then no
+table was tried, or none after it. `coverage_changes` are those of the last run. The exit code is 0 where nothing is
+missing (`absent` is not missed), 3 where something is, 1 where no token was given or the instance wants a pause.
+Warnings change no exit code.
 """
 
 
@@ -287,6 +305,8 @@ def _describe_document(name: str) -> list[str]:
     if name == "sync":
         lines += ["With `--wait` it prints the run:", "", *_build_json(_example_run())]
         lines.append(_RUN_WORDS)
+    if name == "doctor":
+        lines += [*_build_json(_example_examination()), _EXAMINATION_WORDS]
     if name == "status":
         lines += _build_json(_example_status())
     return lines
@@ -310,9 +330,24 @@ def _example_run() -> dict[str, object]:
         "ended_at": _MOMENT.replace(second=3),
         "tables": [{**read, "rows": 60, "known": None, "hidden": 0, "requests": 4, "reason": None}],
         "error": None,
+        "canaries": {"table": "sc_catalog", "unknown_field": "drops_term", "range": "holds", "times": "utc"},
+        "coverage_changes": [{"table": "sys_user_group", "from": "hidden", "to": "complete"}],
         **counts,
     }
     return describe_run(row, tenant="acme")
+
+
+def _example_examination() -> dict[str, object]:
+    table = read_surface().tables["awa_queue"]
+    denied = describe_table(table, Verdict("denied", reason="…"))
+    return describe_examination(
+        "acme",
+        tables=[Examined("sys_user_group", "complete"), denied],
+        warnings=[f"{describe_scope('useraccount')[0].partition(':')[0]}: …"],
+        canaries=Findings("sc_catalog", "drops_term", "holds", "utc").document(),
+        error=None,
+        coverage_changes=[{"table": "awa_queue", "from": "complete", "to": "denied"}],
+    )
 
 
 def _example_status() -> dict[str, object]:

@@ -37,7 +37,8 @@ class _Latency(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Properties(msgspec.Struct, forbid_unknown_fields=True):
-    returns_no_rows: bool
+    returns_no_rows: bool | None = None
+    zone_offset_seconds: float | None = None
 
 
 class _LimitSwitches(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -131,7 +132,12 @@ class Control:
         return bare_json(200, {})
 
     async def _put_properties(self, request: web.Request) -> web.Response:
-        self._instance.returns_no_rows = (await _body(request, _Properties)).returns_no_rows
+        """Set the properties that are said; the others stay."""
+        said = await _body(request, _Properties)
+        if said.returns_no_rows is not None:
+            self._instance.returns_no_rows = said.returns_no_rows
+        if said.zone_offset_seconds is not None:
+            self._instance.zone_offset_seconds = said.zone_offset_seconds
         return bare_json(200, {})
 
     async def _put_faults(self, request: web.Request) -> web.Response:

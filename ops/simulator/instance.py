@@ -14,6 +14,7 @@ from ops.simulator.limits import Limits
 from ops.simulator.query import Query, parse_query
 from ops.simulator.selection import Selector, Window, understood
 from ops.simulator.touches import find_touched
+from ops.simulator.zones import in_utc
 
 if TYPE_CHECKING:
     from ops.simulator.oauth import OAuth
@@ -44,7 +45,8 @@ class Instance:
     """The state behind the routes. `touches` counts the requests that touched each forbidden table.
 
     `base_url` is the instance's own URL property: links name it, whatever host was asked. `returns_no_rows`
-    is the property glide.invalid_query.returns_no_rows.
+    is the property glide.invalid_query.returns_no_rows, `zone_offset_seconds` how far east of UTC the user's zone
+    is, in which times in queries are read.
     """
 
     store: Store
@@ -53,6 +55,7 @@ class Instance:
     control_token: str = ""
     latency_seconds: float = 0.0
     returns_no_rows: bool = False
+    zone_offset_seconds: float = 0.0
     access: dict[str, Access] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
@@ -100,6 +103,8 @@ class Instance:
             raise FieldsDenied
         if asked.garbage and self.returns_no_rows:
             return _NO_ROWS
+        if self.zone_offset_seconds:
+            asked = in_utc(self.store, table, asked, offset_seconds=self.zone_offset_seconds)
         run = access.stripped(asked, hides=lambda path: self.hides(table, path))
         return self.selector.select(table, self._filtered(table, access, run), salt=salt)
 

@@ -88,11 +88,48 @@ DELETE FROM control.process
 WHERE process_id = %(process_id)s::uuid OR seen_at < clock_timestamp() - interval '1 day'
 
 -- name: read_runs
--- The newest runs of the tenant that the transaction names.
-SELECT run_id, state, mode, revision, requests, records, nodes, edges, added, changed, removed, error,
-       requested_at, not_before, started_at, ended_at
-FROM control.run WHERE run_id = %(run)s::uuid OR %(run)s::uuid IS NULL
+-- The newest runs of the tenant that the transaction names, with what their canaries found and how coverage changed.
+SELECT r.run_id, r.state, r.mode, r.revision, r.requests, r.records, r.nodes, r.edges, r.added, r.changed, r.removed,
+       r.error, r.requested_at, r.not_before, r.started_at, r.ended_at, r.canaries,
+       (SELECT coalesce(jsonb_agg(e.detail ORDER BY e.audit_id), '[]') FROM control.audit_events e
+        WHERE e.run_id = r.run_id AND e.action = 'coverage.changed') AS coverage_changes
+FROM control.run r WHERE r.run_id = %(run)s::uuid OR %(run)s::uuid IS NULL
 ORDER BY requested_at DESC LIMIT %(limit)s::integer
+
+-- name: read_canaries
+-- What a run's canaries found; null while they were not sent.
+SELECT canaries FROM control.run WHERE run_id = %(run)s::uuid
+
+-- name: read_run_before
+-- The newest other run of the tenant that came to a graph in force.
+SELECT run_id FROM control.run WHERE run_id <> %(run)s::uuid AND state IN ('published', 'unchanged')
+ORDER BY ended_at DESC LIMIT 1
+
+-- name: read_pace
+-- What an instance asked of its last reader, in seconds from now; sizes only while they are fresh.
+SELECT greatest(0, extract(epoch FROM cooldown_until - clock_timestamp()))::double precision AS cooldown_seconds,
+       limit_requests, used_requests,
+       extract(epoch FROM hour_ends_at - clock_timestamp())::double precision AS hour_ends_in_seconds,
+       at_once, page_rows, updated_at > clock_timestamp() - interval '1 hour' AS is_fresh
+FROM control.instance_pace WHERE tenant_id = %(tenant_id)s::uuid
+
+-- name: keep_pace
+-- Keep what an instance asked for; a pause is lengthened and never cut short, and of one hour all requests count.
+INSERT INTO control.instance_pace AS p
+    (tenant_id, cooldown_until, limit_requests, used_requests, hour_ends_at, at_once, page_rows)
+VALUES (%(tenant_id)s::uuid, clock_timestamp() + %(cooldown_seconds)s::double precision * interval '1 second',
+        %(limit_requests)s::bigint, %(used_requests)s::bigint,
+        clock_timestamp() + %(hour_ends_in_seconds)s::double precision * interval '1 second',
+        %(at_once)s::real, %(page_rows)s::jsonb)
+ON CONFLICT (tenant_id) DO UPDATE
+SET cooldown_until = greatest(p.cooldown_until, excluded.cooldown_until),
+    limit_requests = excluded.limit_requests,
+    used_requests = CASE WHEN p.hour_ends_at BETWEEN excluded.hour_ends_at - interval '1 minute'
+                                                 AND excluded.hour_ends_at + interval '1 minute'
+                         THEN greatest(excluded.used_requests, p.used_requests + %(more_requests)s::bigint)
+                         ELSE excluded.used_requests END,
+    hour_ends_at = excluded.hour_ends_at, at_once = excluded.at_once, page_rows = excluded.page_rows,
+    updated_at = clock_timestamp()
 
 -- name: read_data_key
 -- The tenant's wrapped data key.

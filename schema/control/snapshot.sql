@@ -258,10 +258,14 @@ BEGIN
         SELECT FROM jsonb_to_recordset(events) AS e (action text)
         WHERE e.action IS NULL OR e.action NOT IN ('request.answered', 'request.failed', 'token.fetched',
                                                    'token.refused', 'credential.opened',
-                                                   'revision.quarantined', 'revision.accepted')) THEN
+                                                   'revision.quarantined', 'revision.accepted',
+                                                   'canaries.checked', 'coverage.changed')) THEN
         RAISE EXCEPTION 'these are no events of a run''s work' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    UPDATE control.run r SET requests = r.requests + more_requests, records = r.records + more_records
+    UPDATE control.run r
+    SET requests = r.requests + more_requests, records = r.records + more_records,
+        canaries = coalesce((SELECT e.detail FROM jsonb_to_recordset(events) AS e (action text, detail jsonb)
+                             WHERE e.action = 'canaries.checked' LIMIT 1), r.canaries)
     FROM control.tenant t
     WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
       AND t.tenant_id = r.tenant_id AND t.schema_name = current_setting('role')
@@ -448,6 +452,21 @@ CREATE TABLE control.data_key (
 
 ALTER TABLE ONLY control.data_key FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE control.instance_pace (
+    tenant_id uuid NOT NULL,
+    cooldown_until timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    limit_requests bigint,
+    used_requests bigint,
+    hour_ends_at timestamp with time zone,
+    at_once real,
+    page_rows jsonb DEFAULT '{}'::jsonb NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT instance_pace_at_once CHECK ((at_once >= (1)::double precision)),
+    CONSTRAINT instance_pace_hour_is_whole CHECK ((num_nulls(limit_requests, used_requests, hour_ends_at) = ANY (ARRAY[0, 3])))
+);
+
+ALTER TABLE ONLY control.instance_pace FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.process (
     process_id uuid NOT NULL,
     kind text NOT NULL,
@@ -486,6 +505,7 @@ CREATE TABLE control.run (
     changed bigint DEFAULT 0 NOT NULL,
     removed bigint DEFAULT 0 NOT NULL,
     error jsonb,
+    canaries jsonb,
     CONSTRAINT run_ended_has_a_time CHECK (((state = ANY (ARRAY['requested'::text, 'running'::text])) = (ended_at IS NULL))),
     CONSTRAINT run_leased_while_running CHECK (((state = 'running'::text) = (lease_until IS NOT NULL))),
     CONSTRAINT run_mode CHECK ((mode = ANY (ARRAY['full'::text, 'delta'::text]))),
@@ -562,6 +582,9 @@ ALTER TABLE ONLY control.credential
 ALTER TABLE ONLY control.data_key
     ADD CONSTRAINT data_key_pkey PRIMARY KEY (tenant_id);
 
+ALTER TABLE ONLY control.instance_pace
+    ADD CONSTRAINT instance_pace_pkey PRIMARY KEY (tenant_id);
+
 ALTER TABLE ONLY control.process
     ADD CONSTRAINT process_pkey PRIMARY KEY (process_id);
 
@@ -615,6 +638,9 @@ ALTER TABLE ONLY control.credential
 ALTER TABLE ONLY control.data_key
     ADD CONSTRAINT data_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
+ALTER TABLE ONLY control.instance_pace
+    ADD CONSTRAINT instance_pace_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
 ALTER TABLE ONLY control.run
     ADD CONSTRAINT run_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
@@ -644,6 +670,8 @@ CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true);
 
+ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT
    FROM control.run r
   WHERE (r.run_id = audit_events.run_id))))));
@@ -651,6 +679,8 @@ CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_re
 CREATE POLICY own_tenant ON control.credential TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_tenant ON control.data_key TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_tenant ON control.instance_pace TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_tenant ON control.run FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
@@ -665,6 +695,8 @@ CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true);
 CREATE POLICY owner ON control.credential TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
 
@@ -766,6 +798,8 @@ GRANT INSERT(envelope) ON TABLE control.credential TO zaptik_app;
 GRANT SELECT,INSERT ON TABLE control.data_key TO zaptik_app;
 
 GRANT SELECT(key_id) ON TABLE control.data_key TO zaptik_fleet;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE control.instance_pace TO zaptik_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
 

@@ -26,7 +26,7 @@ HTML = "text/html;charset=UTF-8"
 _CLOSE_SECONDS = 5
 CLIENT_ID, CLIENT_SECRET = "simulator-client", "simulator-secret"
 
-CARRIED = ("private_ranges", "cooldown_seconds", "rate_window", "resolve")
+CARRIED = ("private_ranges", "pace", "resolve", "sleep")
 
 Play = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 

@@ -11,6 +11,7 @@ import pytest
 from jobs.errors import InstanceSlow, InstanceThrottled
 from jobs.events import CONCURRENCY_CHANGED, THROTTLE_WAITED, Event
 from jobs.filters import parse_filter
+from jobs.pace import Pace, RateWindow
 from jobs.page import Position, next_position
 from jobs.surface import Table, read_surface
 from ops.local.certificates import Certificates, write_certificates
@@ -18,7 +19,7 @@ from ops.simulator import Fault, Simulator, made_store
 from ops.simulator.access import Access
 from ops.simulator.limits import Limits
 from tests.contract.scripted_instance import GROUPS, ScriptedInstance, error, open_reader, page
-from worker.servicenow import Client, RateWindow
+from worker.servicenow import Client
 
 TABLES = [table for table in read_surface().tables.values() if not table.filter]  # all rows of each
 ID = "a" * 32
@@ -148,12 +149,12 @@ def test_a_long_pause_ends_the_slice_and_the_next_one_asks_nothing_before_its_en
         assert all(3_590 < (one.after_seconds or 0) <= 3_601 for one in throttled)
         assert 3_590 < left <= 3_601
         asked = len(simulator.requests)
-        async with open_reader(simulator.url, certificates, cooldown_seconds=left) as client:
+        async with open_reader(simulator.url, certificates, pace=Pace(left)) as client:
             with pytest.raises(InstanceThrottled, match="nothing is asked before"):
                 await fetch(client, told)
             assert client.cooldown_seconds > 3_580
         assert len(simulator.requests) == asked, "not even for a token"
-        async with open_reader(simulator.url, certificates, cooldown_seconds=0.01) as client:
+        async with open_reader(simulator.url, certificates, pace=Pace(0.01)) as client:
             await fetch(client, told)
 
     asyncio.run(main())
@@ -195,7 +196,7 @@ async def read_within_the_hour(
     simulator: Simulator, certificates: Certificates, *, window: RateWindow | None = None
 ) -> tuple[InstanceThrottled | None, float, RateWindow | None]:
     """Read the groups two by two; give why that ended, the pause, and what the next client is told."""
-    async with open_reader(simulator.url, certificates, page_rows=2, rate_window=window) as client:
+    async with open_reader(simulator.url, certificates, page_rows=2, pace=Pace(window=window)) as client:
         try:
             await read_table(client, GROUPS, [])
         except InstanceThrottled as throttled:

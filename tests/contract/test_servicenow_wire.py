@@ -257,5 +257,5 @@ def test_a_client_can_do_nothing_but_read() -> None:
     offered: set[Any] = {name for name in vars(Client) if not name.startswith("_")}
     assert offered == {
         "fetch_page", "fetch_count", "fetch_aggregates", "fetch_changed", "fetch_keys", "fetch_records", "fetch_given",
-        "fetch_count_of", "cooldown_seconds", "rate_window",
+        "fetch_count_of", "fetch_signs", "fetch_scope", "cooldown_seconds", "rate_window", "pace", "wait_for_pause",
     }  # fmt: skip

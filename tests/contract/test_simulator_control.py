@@ -182,6 +182,18 @@ def test_invalid_queries_may_be_made_to_return_no_rows(client: httpx.Client) -> 
     assert count_rows(client, "nonsense=1") == 0
 
 
+def test_times_in_queries_may_be_read_in_the_users_zone(simulator: Simulator, client: httpx.Client) -> None:
+    [stored] = {row["sys_updated_on"] for row in simulator.store.rows("sys_user_group")}
+    exactly = f"sys_updated_on>={stored}^sys_updated_on<={stored}"
+    assert count_rows(client, exactly) == 1
+    client.put("/_simulator/properties", json={"zone_offset_seconds": -25_200})
+    assert count_rows(client, exactly) == 0
+    assert count_rows(client, f"sys_updated_onBETWEEN2000-01-01 00:00:00@{stored}") == 1
+    assert count_rows(client, "sys_updated_on>=never") == 0
+    client.put("/_simulator/properties", json={"zone_offset_seconds": 0})
+    assert count_rows(client, exactly) == 1
+
+
 def test_limits_and_latency_are_set_and_lifted(simulator: Simulator, client: httpx.Client) -> None:
     client.put("/_simulator/limits", json={"requests_an_hour": 0})
     assert client.get(TABLE).json()["error"]["message"] == "Rate limit exceeded"

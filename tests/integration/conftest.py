@@ -38,6 +38,7 @@ _FINGERPRINT = """SELECT md5(string_agg(line, E'\n' ORDER BY line)) AS fingerpri
     UNION ALL SELECT t::text FROM control.run t WHERE tenant_id = %s
     UNION ALL SELECT t::text FROM control.data_key t WHERE tenant_id = %s
     UNION ALL SELECT t::text FROM control.credential t WHERE tenant_id = %s
+    UNION ALL SELECT t::text FROM control.instance_pace t WHERE tenant_id = %s
 ) row_of (line)"""
 
 
@@ -90,7 +91,7 @@ async def _add_bystander(deployment: Deployment) -> Bystander:
 
 async def read_fingerprint(admin: Connection, tenant: Tenant) -> str:
     """Give a digest of every row a tenant has, in its schema and in `control`."""
-    [row] = await read_own(admin, _FINGERPRINT, *[tenant.tenant_id] * 4, within=tenant)
+    [row] = await read_own(admin, _FINGERPRINT, *[tenant.tenant_id] * 5, within=tenant)
     return str(row["fingerprint"])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ops.simulator import Fault
 from ops.simulator.access import Access
-from tests.integration.slice_case import Case, verdict_of
+from tests.integration.slice_case import CANARIES, Case, verdict_of
 
 pytestmark = pytest.mark.anyio
 GROUPS, ITEMS, LINKS = "sys_user_group", "sc_cat_item", "sc_cat_item_category"
@@ -61,7 +61,7 @@ async def test_deleted_records_leave_and_edges_to_them_say_so(case: Case) -> Non
     assert {edge.state for edge in edges if edge.to_id == f"{GROUPS}:{gone}"} == {"deleted"}
     assert not [edge for edge in edges if (edge.source.table, edge.source.sys_id) == (LINKS, link)]
     assert run["requests"] == len(case.simulator.requests) - asked
-    assert run["requests"] - requests_of(run) == FOR_DISCOVERY
+    assert run["requests"] - requests_of(run) == FOR_DISCOVERY + CANARIES
 
 
 async def test_a_deleted_record_that_comes_back_is_resolved_again(case: Case) -> None:

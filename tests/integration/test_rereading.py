@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jobs.events import Event
 from jobs.surface import read_surface
 from ops.simulator.access import Access
-from tests.integration.slice_case import Case, verdict_of
+from tests.integration.slice_case import Case, is_canary, verdict_of
 
 pytestmark = pytest.mark.anyio
 GROUPS, ITEMS, LINKS = "sys_user_group", "sc_cat_item", "sc_cat_item_category"
@@ -43,7 +43,8 @@ def ways_of(run: dict[str, Any]) -> dict[str, str]:
 
 def asked_of(case: Case, since: int, *, table: str = "") -> list[dict[str, Any]]:
     requests = list(case.simulator.requests)[since:]
-    return [dict(request) for request in requests if not table or request["table"] == table]
+    reads = [dict(request) for request in requests if not is_canary(request)]
+    return [request for request in reads if not table or request["table"] == table]
 
 
 async def start(case: Case) -> int:

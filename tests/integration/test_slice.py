@@ -12,7 +12,7 @@ from jobs.errors import InstanceUnreachable
 from jobs.events import Event
 from ops.local.processes import wait_until
 from ops.simulator.access import Access
-from tests.integration.slice_case import Case
+from tests.integration.slice_case import Case, is_canary
 from worker.postgres import tenants
 from worker.vault import new_keyring
 
@@ -113,7 +113,7 @@ async def test_hidden_rows_are_passed_by_however_many_slices_it_takes(case: Case
     [read] = [read for read in (await case.read_run(run_id))["tables"] if read["table_name"] == GROUPS]
     assert (read["verdict"], read["rows"], read["hidden"]) == ("hidden", 1, len(rows) - 1)
     assert max(offsets) > 0
-    asked = [request for request in case.simulator.requests if request["table"] == GROUPS]
+    asked = [r for r in case.simulator.requests if r["table"] == GROUPS and not is_canary(r)]
     assert len(asked) <= len(rows) + 3  # each window once
 
 

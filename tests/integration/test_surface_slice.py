@@ -16,7 +16,7 @@ from jobs.filters import name_fields
 from jobs.graph import EdgeLine, NodeLine
 from jobs.surface import read_surface
 from ops.simulator.access import Access
-from tests.integration.slice_case import Case
+from tests.integration.slice_case import Case, is_canary
 
 pytestmark = pytest.mark.anyio
 SURFACE = read_surface()
@@ -61,6 +61,8 @@ async def test_what_is_asked_is_the_surface_and_what_follows_from_it_and_nothing
         if table is None:
             continue
         allowed = {*table.asked, *(["value"] if table.values else [])}
+        if is_canary(request):
+            continue
         assert fields <= allowed
         query = re.sub(
             r"\^?(ORDERBYsys_id|sys_id>[0-9a-f]{32})", "", request["query"].get("sysparm_query", "")

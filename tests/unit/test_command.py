@@ -139,7 +139,8 @@ def a_row(**changed: Any) -> dict[str, Any]:
     row = {
         "run_id": uuid4(), "state": "published", "mode": "full", "revision": 1, "requests": 41, "records": 1733,
         "nodes": 1500, "edges": 2600, "added": 4100, "changed": 0, "removed": 0, "error": None, "tables": [table],
-        "requested_at": NOON, "started_at": NOON, "ended_at": NOON + timedelta(seconds=3.2),
+        "requested_at": NOON, "started_at": NOON, "ended_at": NOON + timedelta(seconds=3.2), "canaries": None,
+        "coverage_changes": [],
     }  # fmt: skip
     return {**row, **changed}
 
@@ -154,8 +155,16 @@ def test_a_run_is_described_as_promised() -> None:
             {"table": "sys_user_group", "verdict": "complete", "read": "whole", "as_of": "2026-11-24T12:00:00Z",
              "rows": 60, "hidden": 0, "requests": 2, "reason": None}
         ],
-        "error": None,
+        "error": None, "coverage_changes": [], "canaries": None, "warnings": [],
     }  # fmt: skip
+
+
+def test_what_a_runs_canaries_found_is_told_with_it() -> None:
+    found = {"table": "sc_catalog", "unknown_field": "drops_term", "range": "holds", "times": "shifted"}
+    run = describe_run(a_row(canaries=found), tenant="acme")
+    assert run["canaries"] == found
+    [warning] = run["warnings"]
+    assert warning.startswith("times_shifted: ")
 
 
 def test_a_run_that_has_not_begun_has_no_seconds_and_its_tables_no_verdict_yet() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.servicenow.budget import Budget, RateHeaders, RateWindow, parse_rate
+from jobs.pace import RateWindow
+from worker.servicenow.budget import Budget, RateHeaders, parse_rate
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())

@@ -41,3 +41,11 @@ def test_it_stays_between_the_floor_and_the_most(most_rows: int, outcomes: list[
         asked = sizes.plan_rows("t")
         (sizes.grow if is_whole else sizes.shrink)("t", asked_rows=asked)
         assert min(50, most_rows) <= sizes.plan_rows("t") <= most_rows
+
+
+def test_what_was_learnt_before_is_gone_on_from_within_the_bounds() -> None:
+    sizes = PageSizes(most_rows=1_000, least_rows=50, smaller={"a": 200, "b": 5_000, "c": 1})
+    assert [sizes.plan_rows(table) for table in "abcd"] == [200, 1_000, 50, 1_000]
+    assert sizes.smaller == {"a": 200, "c": 50}
+    sizes.grow("a", asked_rows=1_000)
+    assert sizes.smaller == {"c": 50}

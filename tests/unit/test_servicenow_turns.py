@@ -293,3 +293,22 @@ def test_pauses_that_follow_each_other_end_the_wait_at_last() -> None:
         assert case.clock.read() == 1_000 + 50
 
     play(main)
+
+
+@pytest.mark.parametrize(("learnt", "limit"), [(None, 4), (1.0, 1), (2.75, 2), (0.0, 1), (64.0, 4)])
+def test_the_limit_begins_where_an_earlier_client_left_it(learnt: float | None, limit: int) -> None:
+    limits = Limits(page_rows=100, request_timeout_seconds=10, concurrency=4)
+    assert Turns(limits, host="acme", at_once=learnt).limit == limit
+
+
+def test_whoever_watches_is_told_of_each_pause_that_is_longer() -> None:
+    async def main(case: Case) -> None:
+        case.turns.pause(50)
+        await case.turns.wait_for_pause()
+        case.turns.pause(5)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(case.turns.wait_for_pause(), timeout=0)
+        case.turns.pause(60)
+        await case.turns.wait_for_pause()
+
+    play(main)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import worker
 from jobs.errors import WrongArguments
-from worker.command import deployment, graph, processes, revisions, runs, tenants
+from worker.command import deployment, doctor, graph, processes, revisions, runs, tenants
 from worker.command.output import Output
 from worker.settings import Settings
 
@@ -142,6 +142,10 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    examine = _add(
+        verbs, "doctor", doctor.examine, "try the credentials and every table of a tenant's instance"
+    )
+    examine.add_argument("name", metavar="NAME")
     sync = _add(verbs, "sync", runs.sync, "ask for a run of a tenant")
     sync.add_argument("name", metavar="NAME")
     sync.add_argument(

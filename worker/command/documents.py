@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from jobs.canary import read_findings
+from jobs.errors import ErrorDocument
+from jobs.examination import Examined
 from worker.command.output import format_time
 
 _WHOLE_VERDICTS = frozenset({"complete", "absent"})
@@ -24,6 +28,9 @@ def describe_run(row: Mapping[str, Any], *, tenant: str) -> dict[str, Any]:
         "seconds": _run_seconds(row),
         "requested_at": format_time(row["requested_at"]),
         "tables": [_describe_table(table) for table in row["tables"]],
+        "coverage_changes": row["coverage_changes"],
+        "canaries": row["canaries"],
+        "warnings": _describe_warnings(row["canaries"]),
         "error": row["error"],
     }
 
@@ -34,6 +41,27 @@ def exit_code_of(run: Mapping[str, Any]) -> int:
         return 1
     verdicts = {table["verdict"] for table in run["tables"]}
     return 3 if run["state"] == "quarantined" or verdicts - _WHOLE_VERDICTS else 0
+
+
+def describe_examination(
+    tenant: str,
+    *,
+    tables: Sequence[Examined],
+    warnings: Sequence[str],
+    canaries: Mapping[str, str],
+    error: ErrorDocument | None,
+    coverage_changes: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
+    """Give an examination as `doctor` prints it."""
+    return {
+        "tenant": tenant,
+        "ok": error is None and all(table.is_fine for table in tables),
+        "credentials": {"ok": error is None, "error": error},
+        "tables": [{**asdict(table), "unblinds": list(table.unblinds)} for table in tables],
+        "canaries": dict(canaries),
+        "coverage_changes": list(coverage_changes),
+        "warnings": list(warnings),
+    }
 
 
 def describe_revision(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +112,11 @@ def _describe_table(row: Mapping[str, Any]) -> dict[str, Any]:
         "requests": row["requests"],
         "reason": row["reason"],
     }
+
+
+def _describe_warnings(canaries: Mapping[str, Any] | None) -> list[str]:
+    findings = read_findings(canaries)
+    return findings.warnings() if findings else []
 
 
 def _run_seconds(row: Mapping[str, Any]) -> float | None:

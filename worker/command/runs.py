@@ -63,6 +63,12 @@ def list_runs(asked: argparse.Namespace, settings: Settings, output: Output) -> 
     rows = [[*(run[name] for name in _RUN_COLUMNS), run["run_id"]] for run in found]
     output.lines(align(columns, rows))
     output.lines(f"{run['run_id']}: {_tell_error(run['error'])}" for run in found if run["error"])
+    output.lines(f"{run['run_id']}: {warning}" for run in found for warning in run["warnings"])
+    output.lines(
+        f"{run['run_id']}: {change['table']} was {change['from']} and is {change['to']}"
+        for run in found
+        for change in run["coverage_changes"]
+    )
     return 0
 
 

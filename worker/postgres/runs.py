@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from jobs.canary import Findings, read_findings
 from jobs.retry import Fate
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
 
@@ -100,6 +101,19 @@ async def claim_quarantined(
         connection, "control", "claim_quarantined", run=run_id, worker=worker, lease_seconds=lease_seconds
     )
     return ClaimedRun(run_id=run_id, **row) if row else None
+
+
+async def read_canaries(connection: Connection, run: ClaimedRun) -> Findings | None:
+    """Give what the run's canaries found in an earlier slice, None where none has sent them."""
+    async with in_tenant_rows(connection, run.tenant_id):
+        return read_findings(await fetch_value(connection, "control", "read_canaries", run=run.run_id))
+
+
+async def read_run_before(connection: Connection, run: ClaimedRun) -> UUID | None:
+    """Give the tenant's newest other run that came to a graph in force."""
+    async with in_tenant_rows(connection, run.tenant_id):
+        before: UUID | None = await fetch_value(connection, "control", "read_run_before", run=run.run_id)
+    return before
 
 
 async def renew_lease(connection: Connection, run: ClaimedRun, *, lease_seconds: float) -> bool:

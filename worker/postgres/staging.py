@@ -113,6 +113,13 @@ async def read_progress(connection: Connection, run: ClaimedRun) -> dict[str, Ta
     return {row["table_name"]: TableRead(row.pop("table_name"), **row) for row in rows}
 
 
+async def read_verdicts(connection: Connection, schema_name: str, run_id: UUID) -> dict[str, str | None]:
+    """Give the verdicts of another run of the same tenant, by table."""
+    async with as_tenant(connection, schema_name):
+        rows = await fetch_rows(connection, "tenant", "read_table_reads", within=schema_name, run=run_id)
+    return {row["table_name"]: row["verdict"] for row in rows}
+
+
 def sort_reads(progress: Mapping[str, TableRead]) -> Reads:
     """Tell apart what a run's reads came to, for the graph."""
     closing = [name for name, read in progress.items() if read.verdict == "complete"]

@@ -5,7 +5,6 @@ request is told of by `emit`. Nothing else in the project opens a connection to 
 """
 
 from worker.servicenow.address import check_instance_url
-from worker.servicenow.budget import RateWindow
 from worker.servicenow.client import Client, FetchedPage, open_client
 from worker.servicenow.limits import Limits
 from worker.servicenow.reports import REQUEST_KINDS
@@ -17,7 +16,6 @@ __all__ = [
     "Client",
     "FetchedPage",
     "Limits",
-    "RateWindow",
     "TokenStore",
     "build_trust",
     "check_instance_url",

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from jobs.pace import RateWindow
+
 _HOUR_SECONDS: Final = 3_600.0
 _SAME_HOUR_SECONDS: Final = 60.0  # two answers of one hour differ by rounding and by how long they travelled
 _NUMBER: Final = re.compile(r"[0-9]{1,15}\Z")
@@ -28,15 +30,6 @@ class RateHeaders:
     limit_requests: int
     resets_in_seconds: float
     remaining_requests: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RateWindow:
-    """The hour of a rule and how much of it is used, as one client leaves it to the next."""
-
-    limit_requests: int
-    used_requests: int
-    ends_in_seconds: float
 
 
 def parse_rate(headers: Mapping[str, str], *, now: datetime) -> RateHeaders | None:

@@ -7,24 +7,27 @@ requests at once (`turns`), how many in an hour (`budget`), how many rows (`page
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+from jobs.canary import Canary, Signs, parse_signs
 from jobs.errors import InstanceSlow, InstanceThrottled, InstanceUnreachable, TransactionCancelled
 from jobs.events import Emit
 from jobs.lookup import parse_lookup
+from jobs.pace import Pace, RateWindow
 from jobs.page import Page, Position, parse_count, parse_page
 from jobs.rereading import Aggregates, keys_of, parse_aggregates, parse_changed, parse_records
 from jobs.surface import Table
 from worker.servicenow import grant
 from worker.servicenow.address import DEFAULT_PORT, check_instance_url
 from worker.servicenow.answers import Answer, Asked, TokenRefused, check_table_answer
-from worker.servicenow.budget import Budget, RateWindow
+from worker.servicenow.budget import Budget
 from worker.servicenow.limits import Limits
 from worker.servicenow.lookup import Lookup, Network, Resolve, resolve_name
 from worker.servicenow.page_size import PageSizes
@@ -32,6 +35,7 @@ from worker.servicenow.patience import build_retrying
 from worker.servicenow.questions import (
     Question,
     build_aggregates_question,
+    build_canary_question,
     build_changed_question,
     build_count_question,
     build_lookup_count_question,
@@ -78,12 +82,15 @@ class Client:
         limits: Limits,
         turns: Turns,
         budget: Budget,
+        page_sizes: PageSizes,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.limits = limits
         self._wire = wire
         self._turns = turns
         self._budget = budget
-        self._page_sizes = PageSizes(most_rows=limits.page_rows, least_rows=limits.least_page_rows)
+        self._page_sizes = page_sizes
+        self._sleep = sleep
         self._form = form
         self._tokens = tokens
         self._token_key = token_key
@@ -106,6 +113,22 @@ class Client:
     def rate_window(self) -> RateWindow | None:
         """What is used of the hour of a rate limit rule, for the next client to count on; None without a rule."""
         return self._budget.window
+
+    @property
+    def pace(self) -> Pace:
+        """All that this client leaves to the next one of the same instance."""
+        return Pace(self.cooldown_seconds, self.rate_window, self._turns.allowed, self._page_sizes.smaller)
+
+    async def wait_for_pause(self) -> None:
+        """Wait until the instance asks for a pause, so that others can be told at once."""
+        await self._turns.wait_for_pause()
+
+    async def fetch_scope(self, *, emit: Emit) -> str:
+        """Fetch a token where none is held; give the scope that the instance gave it, empty where it said none."""
+        token: Token = await build_retrying(self.limits, emit=emit, sleep=self._sleep)(
+            self._obtain_token, emit
+        )
+        return token.scope
 
     async def fetch_page(self, table: Table, position: Position, *, emit: Emit) -> FetchedPage:
         """Fetch the page of a table after a position, of as many rows as the table's last pages let expect."""
@@ -172,6 +195,19 @@ class Client:
             build_lookup_count_question(table, keys), partial(parse_count, table), emit
         )
 
+    async def fetch_signs(self, table: Table, canary: Canary, *, emit: Emit, moment: str = "") -> Signs:
+        """Fetch what the instance answers to a canary, as it comes."""
+        question = build_canary_question(table, canary, moment=moment)
+
+        def parse(answer: Answer, report: RequestReport) -> Signs:
+            signs = parse_signs(table, answer.body, total=answer.total)
+            report.rows = len(signs.rows)
+            return signs
+
+        return await build_retrying(self.limits, emit=emit, sleep=self._sleep)(
+            self._fetch, question, parse, emit
+        )
+
     async def _fetch_parsed(
         self,
         question: Question,
@@ -187,7 +223,9 @@ class Client:
             report.rows = count_rows(parsed)
             return parsed
 
-        return await build_retrying(self.limits, emit=emit)(self._fetch, question, parse, emit)
+        return await build_retrying(self.limits, emit=emit, sleep=self._sleep)(
+            self._fetch, question, parse, emit
+        )
 
     async def _fetch_sized(
         self,
@@ -208,7 +246,7 @@ class Client:
 
             return await self._fetch(question, parse, emit)
 
-        return await build_retrying(self.limits, emit=emit)(attempt)
+        return await build_retrying(self.limits, emit=emit, sleep=self._sleep)(attempt)
 
     async def _fetch(
         self, question: Question, parse: Callable[[Answer, RequestReport], Parsed], emit: Emit
@@ -296,16 +334,17 @@ async def open_client(
     token_key: TokenKey,
     limits: Limits,
     private_ranges: Sequence[Network] = (),
-    cooldown_seconds: float = 0.0,
-    rate_window: RateWindow | None = None,
+    pace: Pace | None = None,
     resolve: Resolve = resolve_name,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Client]:
     """Open a client of the instance at `url` and close its connections at the end.
 
     `token_key` is the tenant and the version of its credentials, `private_ranges` networks beside the public
-    ones where the host may be, `cooldown_seconds` and `rate_window` what an earlier client of the same instance
-    left. No request is made before the first fetch. Raises what `check_instance_url` does.
+    ones where the host may be, `pace` what an earlier client of the same instance left, `sleep` how a wait that the
+    instance asks for is kept. No request is made before the first fetch. Raises what `check_instance_url` does.
     """
+    pace = pace or Pace()
     origin = check_instance_url(url, allowed_hosts=allowed_hosts)
     parts = urlsplit(origin)
     host = origin.removeprefix("https://")
@@ -320,6 +359,12 @@ async def open_client(
             # The address is part of the key: a tenant that moves must not show its token to the new host.
             token_key=(*token_key, origin),
             limits=limits,
-            turns=Turns(limits, host=host, cooldown_seconds=cooldown_seconds),
-            budget=Budget(reserve_share=limits.reserve_share, window=rate_window),
+            turns=Turns(
+                limits, host=host, cooldown_seconds=pace.cooldown_seconds, at_once=pace.at_once, sleep=sleep
+            ),
+            budget=Budget(reserve_share=limits.reserve_share, window=pace.window),
+            page_sizes=PageSizes(
+                most_rows=limits.page_rows, least_rows=limits.least_page_rows, smaller=pace.page_rows
+            ),
+            sleep=sleep,
         )

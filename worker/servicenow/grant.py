@@ -31,6 +31,7 @@ class _Grant(msgspec.Struct):
     token_type: str = "Bearer"  # noqa: S105  a kind, no token
     expires_in: int = -1
     error: str = ""
+    scope: str = ""
 
 
 _DECODER: Final = msgspec.json.Decoder(_Grant, strict=False)  # some releases quote the number
@@ -49,7 +50,8 @@ def parse_token(answer: Answer, asked: Asked) -> Token:
     if is_refused or (answer.status == HTTPStatus.OK and grant.error in _CREDENTIAL_ERRORS):
         raise CredentialsRejected(_describe_refusal(answer.status, grant.error, asked))
     if answer.status == HTTPStatus.OK and _is_usable(grant):
-        return Token(grant.access_token, float(min(grant.expires_in, _LONGEST_LIFETIME_SECONDS)))
+        seconds = float(min(grant.expires_in, _LONGEST_LIFETIME_SECONDS))
+        return Token(grant.access_token, seconds, grant.scope)
     raise ResponseInvalid(
         f"{asked} answered {answer.status} without one that can be used. Look at the instance's OAuth log."
     )

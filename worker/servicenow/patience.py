@@ -5,6 +5,9 @@ What takes longer is the run's own retry (`jobs.retry`). A wait never holds one 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -22,7 +25,9 @@ from worker.servicenow.limits import Limits
 _PASSING = (InstanceUnreachable, InstanceThrottled, ResponseInvalid)
 
 
-def build_retrying(limits: Limits, *, emit: Emit) -> AsyncRetrying:
+def build_retrying(
+    limits: Limits, *, emit: Emit, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> AsyncRetrying:
     """Build the retrying of one fetch, bounded in tries and in time; the last failure is raised as it came.
 
     So is at once what does not pass, or would wait too long. The jitter is full, and comes on top of what the
@@ -40,6 +45,7 @@ def build_retrying(limits: Limits, *, emit: Emit) -> AsyncRetrying:
 
     jitter = wait_random_exponential(multiplier=limits.backoff_seconds, max=limits.longest_wait_seconds)
     return AsyncRetrying(
+        sleep=sleep,
         stop=stop_after_attempt(limits.tries) | stop_before_delay(limits.retry_seconds),
         wait=wait_exception(_asked_seconds) + jitter,
         retry=retry_if_exception(is_worth_waiting),

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from jobs.canary import Canary, canary_parameters, choose_tables
 from jobs.derived import DerivedTable, build_derived
 from jobs.errors import OutsideSurface
 from jobs.keys import UPDATED_ON
@@ -95,6 +96,14 @@ def build_lookup_count_question(table: Table, keys: Collection[str]) -> Question
     _check_table(table)
     _check_keys(table, keys)
     return Question("stats", table.name, "", lookup_count_parameters(table, keys))
+
+
+def build_canary_question(table: Table, canary: Canary, *, moment: str = "") -> Question:
+    """Ask what is known to have one honest answer; raises OutsideSurface for a table that canaries do not go to."""
+    _check_table(table)
+    if table.name not in {chosen.name for chosen in choose_tables(read_surface())} or table.filter:
+        raise OutsideSurface(f"No canary is sent to {table.name}: nothing was asked.")
+    return Question("table", table.name, "canary", canary_parameters(canary, moment=moment))
 
 
 def _check_keys(table: Table, keys: Collection[str]) -> None:

@@ -25,10 +25,11 @@ TokenKey: TypeAlias = tuple[Hashable, ...]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Token:
-    """An access token and how long it was said to live, from when it was asked for."""
+    """An access token and how long it was said to live, from when it was asked for; and the scope it was given."""
 
     text: str
     expires_in_seconds: float
+    scope: str = ""
 
     def __repr__(self) -> str:
         return "Token(…)"

@@ -54,6 +54,7 @@ class Turns:
         *,
         host: str,
         cooldown_seconds: float = 0.0,
+        at_once: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -61,9 +62,11 @@ class Turns:
         self._host = host
         self._clock = clock
         self._sleep = sleep
-        self._allowed = float(limits.concurrency)
+        most = float(limits.concurrency)
+        self._allowed = most if at_once is None else min(max(at_once, 1.0), most)
         self._inside = 0
         self._freed = asyncio.Event()
+        self._paused = asyncio.Event()
         self._shrunk_at = -math.inf
         self._cools_until = clock() + cooldown_seconds
 
@@ -78,13 +81,26 @@ class Turns:
         return int(self._allowed)
 
     @property
+    def allowed(self) -> float:
+        """The limit with what it has gained towards one more."""
+        return self._allowed
+
+    @property
     def cooldown_seconds(self) -> float:
         """How long nothing may be asked; 0 where the instance asked for no pause, or it is over."""
         return max(0.0, self._cools_until - self._clock())
 
     def pause(self, seconds: float) -> None:
         """Ask nothing for so long; a pause is lengthened and never cut short."""
-        self._cools_until = max(self._cools_until, self._clock() + seconds)
+        until = self._clock() + seconds
+        if until > self._cools_until:
+            self._cools_until = until
+            self._paused.set()
+
+    async def wait_for_pause(self) -> None:
+        """Wait until a pause begins or is lengthened, or go on at once where one has since this was last asked."""
+        await self._paused.wait()
+        self._paused.clear()
 
     @asynccontextmanager
     async def turn(self, emit: Emit) -> AsyncIterator[Turn]:

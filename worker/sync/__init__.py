@@ -1,6 +1,7 @@
 """A run, composed: claim, credentials, token, pages, graph, publish. The rooms it joins do not know each other."""
 
+from worker.sync.doctor import Examination, examine_tenant
 from worker.sync.parts import Parts
 from worker.sync.slice import run_slice
 
-__all__ = ["Parts", "run_slice"]
+__all__ = ["Examination", "Parts", "examine_tenant", "run_slice"]

@@ -41,11 +41,19 @@ class Rereader(Reader):
     """Reads one table of nodes in one slice, from what earlier runs know of it."""
 
     def __init__(
-        self, crawl: Crawl, table: Table, read: TableRead | None, *, known: KnownTable | None, forced: Forced
+        self,
+        crawl: Crawl,
+        table: Table,
+        read: TableRead | None,
+        *,
+        known: KnownTable | None,
+        forced: Forced,
+        trusts_times: bool = True,
     ) -> None:
         super().__init__(crawl, table, read)
         self._known = known
         self._forced = forced
+        self._trusts_times = trusts_times
         self._way = cast("Way", read.way) if read else "whole"
 
     async def _read_to_end(self) -> Verdict | None:
@@ -69,7 +77,13 @@ class Rereader(Reader):
             await self._put(staging.begin_table, table=name, counted=await self._count())
         else:
             self._counted = now.counted
-            self._way = plan_way(known, now, shape=describe_shape(self.table), forced=self._forced)
+            self._way = plan_way(
+                known,
+                now,
+                shape=describe_shape(self.table),
+                forced=self._forced,
+                trusts_times=self._trusts_times,
+            )
             if self._way == "skipped" and known is not None:
                 await self._put(rereading.skip_table, table=name)
                 return Verdict(cast("VerdictName", known.verdict), known.hidden, known.reason)

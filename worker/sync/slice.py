@@ -1,4 +1,4 @@
-"""One slice of a run, as a list of steps: claim, open, crawl, look up what is gone, then publish or yield.
+"""One slice of a run, as a list of steps: claim, open, send canaries, crawl, look up what is gone, publish or yield.
 
 A slice is one thread, one event loop and one short database connection (beside the lease's), bounded in time, so
 that no tenant keeps others waiting. All it has read is staged page by page: the next slice, on any worker, goes on
@@ -14,9 +14,10 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from uuid import UUID
 
-from jobs.errors import CredentialsMissing
+from jobs.coverage import compare_coverage
 from jobs.events import (
-    CREDENTIAL_OPENED,
+    CANARIES_CHECKED,
+    COVERAGE_CHANGED,
     PUBLISHED,
     REVISION_QUARANTINED,
     RUN_CLAIMED,
@@ -25,23 +26,29 @@ from jobs.events import (
     Event,
 )
 from jobs.guard import Guard
+from jobs.pace import Pace
 from jobs.rereading import Forced, KnownTable
 from jobs.surface import Table
-from worker.postgres import publishing, rereading, runs, staging, tenants
+from worker.postgres import publishing, rereading, runs, staging
 from worker.postgres.connection import Connection, open_connection
+from worker.postgres.pace import read_pace
 from worker.postgres.publishing import Publication
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
-from worker.servicenow import Client, Limits, open_client
+from worker.servicenow import Client
+from worker.sync.canaries import send_canaries
 from worker.sync.crawl import Coverage, Crawl, Reader, crawl_tables
 from worker.sync.evidence import look_up_gone
 from worker.sync.lease import held_lease
+from worker.sync.opening import Opened, open_instance, open_stored, plan_limits
+from worker.sync.pace import kept_pace
 from worker.sync.parts import Parts
 from worker.sync.rereading import Rereader
 from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
-from worker.vault import ClientCredentials, SealedCredentials, open_credentials
+
+_LOOK_SECONDS = 0.25  # between two looks at whether the process stops
 
 
 def run_slice(parts: Parts, run_id: UUID) -> None:
@@ -78,6 +85,9 @@ class _Slice:
         self._connection = connection
         self._trail = trail
         self._deadline = 0.0
+        self._bound = asyncio.timeout(None)
+        self._requests_apart = 0
+        self._trusts_times = True
         self._surface = parts.surface.with_values(parts.settings.property_names)
 
     async def work(self) -> None:
@@ -100,10 +110,19 @@ class _Slice:
 
     async def _crawl(self, progress: Mapping[str, TableRead]) -> Coverage | None:
         """Read on; what the crawl covers when all is read and nothing stands between it and its publication."""
-        credentials, version = await self._open_credentials()
-        # From here: a slice whose preparations took long still reads on.
-        self._deadline = time.monotonic() + self._parts.settings.slice_seconds
-        async with self._open_client(credentials, version) as client:
+        opened = await self._open_credentials()
+        pace = await read_pace(self._connection, self._run.tenant_id)
+        async with (
+            self._open_client(opened, pace) as client,
+            kept_pace(
+                client,
+                pace,
+                tenant_id=self._run.tenant_id,
+                url=self._parts.settings.require_database_url(),
+                tables=self._surface.tables.keys(),
+                emit=self._parts.emit,
+            ),
+        ):
             known = {}
             if self._run.mode != "full":
                 known = await rereading.read_known_tables(self._connection, self._run)
@@ -117,12 +136,33 @@ class _Slice:
                 partial(self._open_reader, known),
             )
             try:
-                async with asyncio.timeout(self._parts.slice_bound_seconds):
+                async with asyncio.timeout(self._parts.slice_bound_seconds) as self._bound:
+                    await self._send_canaries(client)
+                    # From here: a slice whose preparations took long still reads on.
+                    self._deadline = time.monotonic() + self._parts.settings.slice_seconds
                     return await self._cover(crawl, progress)
             except TimeoutError:
-                # A slow instance: what is staged stays, and the next slice goes on.
+                # A slow instance, or one that wants a wait now that the process stops: the next slice goes on.
                 await self._record_unwritten()
                 return None
+
+    async def _send_canaries(self, client: Client) -> None:
+        """See once a run how honestly the instance answers; what was found holds for every slice of it."""
+        findings = await runs.read_canaries(self._connection, self._run)
+        if findings is None:
+            findings = await send_canaries(client, self._surface, emit=self._trail.emit)
+            self._trail.emit(Event(CANARIES_CHECKED, findings.document()))
+            self._requests_apart += await self._record_unwritten()
+        self._trusts_times = findings.trusts_times
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait as long as the instance wants; where the process stops meanwhile, the slice ends."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
+        while (left := until - clock()) > 0:
+            if self._parts.draining.is_set() and not self._bound.expired():
+                self._bound.reschedule(clock())
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
 
     async def _cover(self, crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
         coverage = await crawl_tables(crawl, progress)
@@ -132,24 +172,20 @@ class _Slice:
         is_settled = await look_up_gone(crawl, self._connection, surface=coverage.surface, reads=reads)
         return coverage if is_settled else None
 
-    async def _record_unwritten(self) -> None:
+    async def _record_unwritten(self) -> int:
+        """Write what no transaction has taken along; give how many requests that tells of."""
         taken = self._trail.take_unwritten()
         await staging.record_alone(self._connection, self._run, requests=taken.requests, events=taken.events)
         taken.mark_written()
+        return taken.requests
 
-    async def _open_credentials(self) -> tuple[ClientCredentials, int]:
+    async def _open_credentials(self) -> Opened:
         run = self._run
-        stored = await tenants.read_credentials(self._connection, run.tenant_id)
-        if stored is None:
-            raise CredentialsMissing(
-                f"{run.tenant} has no credentials: store them with `zaptik credential set {run.tenant}`."
-            )
-        sealed = SealedCredentials(stored.wrapped_data_key, stored.key_id, stored.envelope, stored.version)
-        credentials = open_credentials(self._parts.keyring, sealed, tenant=str(run.tenant_id))
-        opened = {"version": stored.version, "key_id": stored.key_id}
-        self._trail.emit(Event(CREDENTIAL_OPENED, opened))
+        opened = await open_stored(
+            self._parts, self._connection, tenant_id=run.tenant_id, tenant=run.tenant, emit=self._trail.emit
+        )
         await self._record_unwritten()
-        return credentials, stored.version
+        return opened
 
     def _open_reader(
         self, known: Mapping[str, KnownTable], crawl: Crawl, table: Table, read: TableRead | None
@@ -159,45 +195,54 @@ class _Slice:
             return Reader(crawl, table, read)
         settings = self._parts.settings
         forced = Forced(settings.scan_every_runs, settings.whole_every_runs)
-        return Rereader(crawl, table, read, known=known.get(table.name), forced=forced)
+        return Rereader(
+            crawl, table, read, known=known.get(table.name), forced=forced, trusts_times=self._trusts_times
+        )
 
-    def _open_client(
-        self, credentials: ClientCredentials, version: int
-    ) -> AbstractAsyncContextManager[Client]:
-        settings = self._parts.settings
-        return open_client(
-            self._run.url,
-            client_id=credentials.client_id,
-            client_secret=credentials.client_secret,
-            allowed_hosts=settings.instance_hosts,
-            private_ranges=settings.private_ranges,
-            trust=self._parts.trust,
-            tokens=self._parts.tokens,
-            token_key=(self._run.tenant_id, version),
-            limits=Limits(
-                page_rows=settings.page_rows,
-                request_timeout_seconds=settings.request_timeout_seconds,
-                concurrency=settings.instance_concurrency,
-            ),
+    def _open_client(self, opened: Opened, pace: Pace) -> AbstractAsyncContextManager[Client]:
+        return open_instance(
+            self._parts,
+            opened,
+            tenant_id=self._run.tenant_id,
+            url=self._run.url,
+            limits=plan_limits(self._parts),
+            pace=pace,
+            sleep=self._wait,
         )
 
     async def _publish(self, reads: Mapping[str, TableRead], coverage: Coverage) -> None:
         began = time.monotonic()
         settings = self._parts.settings
+        chosen = coverage.choose_reads(reads)
+        changes = await self._compare_coverage(chosen)
         published = await publishing.publish_run(
             self._connection,
             self._run,
             surface=coverage.surface,
-            reads=staging.sort_reads(coverage.choose_reads(reads)),
+            reads=staging.sort_reads(chosen),
             as_of=self._run.started_at,
-            events=(),
+            events=changes,
             guard=Guard(settings.guard_removed_rows, settings.guard_removed_share),
         )
+        for change in changes:
+            self._tell(change)
         if published.reason is not None:
             held = {"reason": published.reason, "removed": published.removed}
             self._tell(Event(REVISION_QUARANTINED, {"revision": published.revision, **held}))
         self._tell(Event(PUBLISHED, {"phase": "all", "seconds": time.monotonic() - began}))
         self._tell(Event(RUN_ENDED, self._describe_end(published, reads, coverage)))
+
+    async def _compare_coverage(self, reads: Mapping[str, TableRead]) -> list[Event]:
+        """Give an event for each table whose verdict is another than in the run before."""
+        before = await runs.read_run_before(self._connection, self._run)
+        if before is None:
+            return []
+        then = await staging.read_verdicts(self._connection, self._run.schema_name, before)
+        now = {name: read.verdict for name, read in reads.items()}
+        return [
+            Event(COVERAGE_CHANGED, {"table": change.table, "from": change.before, "to": change.after})
+            for change in compare_coverage(then, now)
+        ]
 
     async def _yield(self, reads: Mapping[str, TableRead]) -> None:
         if not await runs.yield_run(self._connection, self._run):
@@ -215,7 +260,9 @@ class _Slice:
             "code": "",
             "revision": published.revision,
             "seconds": run_seconds(self._run),
-            "requests": coverage.requests + sum(read.requests for read in reads.values()),
+            "requests": self._requests_apart
+            + coverage.requests
+            + sum(read.requests for read in reads.values()),
             "records": sum(read.rows for read in reads.values()),
             "added": published.added,
             "changed": published.changed,

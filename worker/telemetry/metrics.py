@@ -106,6 +106,10 @@ class Metrics:
             "zaptik_gone_records", "Records a complete read no longer gave, by what looking them up told.",
             ("fate",), registry=self.registry,
         )  # fmt: skip
+        coverage = Counter(
+            "zaptik_coverage_changes", "Tables whose verdict is another than in the run before.", ("from", "to"),
+            registry=self.registry,
+        )  # fmt: skip
         for change in _CHANGES:
             changes.labels(change)
         for fate in _FATES:
@@ -125,6 +129,10 @@ class Metrics:
         self._on(events.RUN_ENDED, ended)
         self._on(events.REVISION_QUARANTINED, lambda _: quarantines.inc())
         self._on(events.GONE_LOOKED_UP, settled)
+        self._on(
+            events.COVERAGE_CHANGED,
+            lambda event: coverage.labels(_text(event, "from"), _text(event, "to")).inc(),
+        )
         self._on(events.RUN_RETRIED, lambda event: runs.labels("retried", _text(event, "code")).inc())
         self._on(events.RUN_YIELDED, lambda _: slices.inc())
         self._on(events.RUN_FENCED, lambda _: fenced.inc())

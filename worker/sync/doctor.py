@@ -1,0 +1,210 @@
+"""Examining what a tenant's account may read: its credentials, every table, how honestly the instance answers.
+
+No run, and nothing written but audit events: the tenant's graph is not touched. It asks one thing at a time, at the
+pace that the instance asked of its last reader, so that it can be done while a run is under way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from jobs.canary import Findings
+from jobs.errors import (
+    CredentialsMissing,
+    CredentialsRejected,
+    ErrorDocument,
+    Failure,
+    InstanceFailure,
+    InstanceThrottled,
+    ResponseInvalid,
+    TableAbsent,
+    TableDenied,
+)
+from jobs.events import DOCTOR_ENDED, Event
+from jobs.examination import (
+    LOOK_ROWS,
+    Examined,
+    describe_scope,
+    describe_table,
+    judge_failure,
+    judge_look,
+)
+from jobs.page import Position
+from jobs.surface import Table
+from jobs.verdict import Verdict
+from worker.postgres import tenants
+from worker.postgres.connection import Connection, in_tenant_rows
+from worker.postgres.pace import read_pace
+from worker.postgres.tenants import Tenant
+from worker.servicenow import Client
+from worker.sync.canaries import send_canaries
+from worker.sync.discovery import Discoverer
+from worker.sync.opening import open_instance, open_stored, plan_limits
+from worker.sync.pace import kept_pace
+from worker.sync.parts import Parts
+
+_LONGEST_WAIT_SECONDS = 10.0  # somebody sits before it
+_OF_A_TABLE = (TableDenied, TableAbsent, ResponseInvalid)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found; `error` is why the credentials gave no token, or were refused later."""
+
+    tables: tuple[Examined, ...] = ()
+    warnings: tuple[str, ...] = ()
+    findings: Findings = field(default_factory=Findings)
+    error: ErrorDocument | None = None
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether the credentials work and nothing is missing."""
+        return self.error is None and all(table.is_fine for table in self.tables)
+
+
+async def examine_tenant(
+    parts: Parts, connection: Connection, tenant: Tenant, *, tell: Callable[[Examined], None]
+) -> Examination:
+    """Examine what a tenant's account may read; `tell` hears of each table as it is done.
+
+    That the instance cannot be asked at all is the examination's error. What is wrong with the deployment is raised.
+    """
+    doctor = _Doctor(parts, connection, tenant, tell)
+    try:
+        found = await doctor.examine()
+        missing = sum(not table.is_fine for table in found.tables)
+        doctor.emit(
+            Event(DOCTOR_ENDED, {"ok": found.is_fine, "tables": len(found.tables), "missing": missing})
+        )
+        return found
+    finally:
+        await doctor.record()
+
+
+class _Doctor:
+    """One examination, on one connection."""
+
+    def __init__(
+        self, parts: Parts, connection: Connection, tenant: Tenant, tell: Callable[[Examined], None]
+    ) -> None:
+        self._parts = parts
+        self._connection = connection
+        self._tenant = tenant
+        self._tell = tell
+        self._surface = parts.surface.with_values(parts.settings.property_names)
+        self._unwritten: list[Event] = []
+        self._tables: list[Examined] = []
+        self._stopped: Failure | None = None
+
+    def emit(self, event: Event) -> None:
+        bound = Event(event.kind, event.fields, tenant=str(self._tenant.tenant_id))
+        if event.kind.audited:
+            self._unwritten.append(bound)
+        self._parts.emit(bound)
+
+    async def record(self) -> None:
+        """Write the audit events so far: each request of a table is recorded before the next table is asked for."""
+        events, self._unwritten = self._unwritten, []
+        if events:
+            async with in_tenant_rows(self._connection, self._tenant.tenant_id):
+                await tenants.insert_events(self._connection, events)
+
+    async def examine(self) -> Examination:
+        try:
+            return await self._examine()
+        except InstanceFailure as failure:
+            return Examination(error=failure.document())
+
+    async def _examine(self) -> Examination:
+        tenant, parts = self._tenant, self._parts
+        pace = await read_pace(self._connection, tenant.tenant_id)
+        if pace.cooldown_seconds:
+            raise InstanceThrottled(
+                f"The instance of {tenant.name} asked for a pause, of which {math.ceil(pace.cooldown_seconds)} s are "
+                "left: nothing was asked. Call again when it is over.",
+                after_seconds=pace.cooldown_seconds,
+            )
+        opened = await open_stored(
+            parts, self._connection, tenant_id=tenant.tenant_id, tenant=tenant.name, emit=self.emit
+        )
+        await self.record()
+        most = plan_limits(parts)
+        limits = replace(
+            most,
+            page_rows=min(most.page_rows, LOOK_ROWS),
+            concurrency=1,
+            longest_wait_seconds=_LONGEST_WAIT_SECONDS,
+        )
+        async with (
+            open_instance(
+                parts, opened, tenant_id=tenant.tenant_id, url=tenant.url, limits=limits, pace=pace
+            ) as client,
+            kept_pace(
+                client,
+                pace,
+                tenant_id=tenant.tenant_id,
+                url=parts.settings.require_database_url(),
+                emit=parts.emit,
+                tables=None,
+            ),
+        ):
+            return await self._ask(client)
+
+    async def _ask(self, client: Client) -> Examination:
+        scope = await client.fetch_scope(emit=self.emit)
+        findings = Findings()
+        try:
+            findings = await send_canaries(client, self._surface, emit=self.emit)
+        except InstanceFailure as failure:
+            self._stopped = failure
+        await self._look_at_all(client, self._surface.tables.values())
+        if self._stopped is None:
+            await self._look_at_discovered(client)
+        warnings = (*describe_scope(scope), *findings.warnings(), *findings.describe_default())
+        refused = (
+            self._stopped if isinstance(self._stopped, (CredentialsRejected, CredentialsMissing)) else None
+        )
+        return Examination(
+            tuple(self._tables), warnings, findings, error=refused.document() if refused else None
+        )
+
+    async def _look_at_all(self, client: Client, tables: Iterable[Table]) -> None:
+        for table in tables:
+            verdict = await self._look(client, table)
+            await self.record()
+            self._note(describe_table(table, verdict))
+
+    async def _look(self, client: Client, table: Table) -> Verdict:
+        """Look at one table; once the instance as a whole gave no answer, nothing more is asked."""
+        if self._stopped is None:
+            try:
+                fetched = await client.fetch_page(table, Position(), emit=self.emit)
+                counted = await self._count(client, table)
+                return judge_look(table, fetched.page.rows, counted=counted, limit_rows=fetched.limit_rows)
+            except _OF_A_TABLE as failure:
+                return judge_failure(failure)
+            except InstanceFailure as failure:
+                self._stopped = failure
+        return Verdict("unknown", reason=f"not asked to the end: {self._stopped.message}")
+
+    async def _count(self, client: Client, table: Table) -> int | None:
+        try:
+            return await client.fetch_count(table, emit=self.emit)
+        except (TableDenied, ResponseInvalid):
+            return None
+
+    async def _look_at_discovered(self, client: Client) -> None:
+        """Look at the tables that the instance names itself, where it shows their names."""
+        try:
+            found = await Discoverer(client, self._surface, self.emit).discover()
+        except InstanceFailure:
+            return  # the table of their names was looked at, and tells of it
+        for name, verdict in found.unreadable.items():
+            self._note(Examined(name, verdict.name, verdict.reason))
+        await self._look_at_all(client, found.tables)
+
+    def _note(self, examined: Examined) -> None:
+        self._tables.append(examined)
+        self._tell(examined)

@@ -1,0 +1,78 @@
+"""Opening what a reading needs: the tenant's credentials, in memory, and a client of its instance with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from uuid import UUID
+
+from jobs.errors import CredentialsMissing
+from jobs.events import CREDENTIAL_OPENED, Emit, Event
+from jobs.pace import Pace
+from worker.postgres import tenants
+from worker.postgres.connection import Connection
+from worker.servicenow import Client, Limits, open_client
+from worker.sync.parts import Parts
+from worker.vault import ClientCredentials, SealedCredentials, open_credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A tenant's open credentials, and which version of them."""
+
+    credentials: ClientCredentials
+    version: int
+
+
+async def open_stored(
+    parts: Parts, connection: Connection, *, tenant_id: UUID, tenant: str, emit: Emit
+) -> Opened:
+    """Open a tenant's newest credentials and tell of it; CredentialsMissing where none are stored."""
+    stored = await tenants.read_credentials(connection, tenant_id)
+    if stored is None:
+        raise CredentialsMissing(
+            f"{tenant} has no credentials: store them with `zaptik credential set {tenant}`."
+        )
+    sealed = SealedCredentials(stored.wrapped_data_key, stored.key_id, stored.envelope, stored.version)
+    credentials = open_credentials(parts.keyring, sealed, tenant=str(tenant_id))
+    emit(Event(CREDENTIAL_OPENED, {"version": stored.version, "key_id": stored.key_id}))
+    return Opened(credentials, stored.version)
+
+
+def plan_limits(parts: Parts) -> Limits:
+    """Give the most that the deployment's settings let a reading ask of an instance."""
+    settings = parts.settings
+    return Limits(
+        page_rows=settings.page_rows,
+        request_timeout_seconds=settings.request_timeout_seconds,
+        concurrency=settings.instance_concurrency,
+    )
+
+
+def open_instance(
+    parts: Parts,
+    opened: Opened,
+    *,
+    tenant_id: UUID,
+    url: str,
+    limits: Limits,
+    pace: Pace,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AbstractAsyncContextManager[Client]:
+    """Open a client of a tenant's instance that goes on at the pace which an earlier one left."""
+    settings = parts.settings
+    return open_client(
+        url,
+        client_id=opened.credentials.client_id,
+        client_secret=opened.credentials.client_secret,
+        allowed_hosts=settings.instance_hosts,
+        private_ranges=settings.private_ranges,
+        trust=parts.trust,
+        tokens=parts.tokens,
+        token_key=(tenant_id, opened.version),
+        limits=limits,
+        pace=pace,
+        sleep=sleep,
+    )
