@@ -59,6 +59,11 @@ class KnownTable:
     runs_since_scan: int
     runs_since_whole: int
 
+    @property
+    def lacks_asides(self) -> bool:
+        """Whether all records were read, but not what beside them is said of them: the reason says what."""
+        return self.verdict == "complete" and self.reason is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Forced:
@@ -92,20 +97,29 @@ def describe_shape(table: Table) -> str:
 
 
 def plan_way(
-    known: KnownTable | None, now: Aggregates, *, shape: str, forced: Forced, trusts_times: bool = True
+    known: KnownTable | None,
+    now: Aggregates,
+    *,
+    shape: str,
+    forced: Forced,
+    trusts_times: bool = True,
+    is_link: bool = False,
 ) -> Way:
-    """Say how to read a table, from what is known of it and what the instance says now."""
+    """Say how to read a table, from what is known of it and what the instance says now.
+
+    Links are never skipped, nor read by time: the keys of all of them are read in every run.
+    """
     if known is None or known.shape != shape or known.runs_since_whole + 1 >= forced.whole_every:
         return "whole"
-    is_scan_due = known.runs_since_scan + 1 >= forced.scan_every
+    is_scan_due = is_link or known.runs_since_scan + 1 >= forced.scan_every
     # A change in the second of the last one moves no time, and its sum can be made up for by a deletion.
     is_settled = known.aggregates.newest < lower_bound(known)
     if now == known.aggregates and is_settled and not is_scan_due:
         return "skipped"
-    if known.verdict != "complete":
-        return (
-            "whole"  # what is hidden is in the aggregates and not among the records: nothing could be checked
-        )
+    if known.verdict != "complete" or known.lacks_asides:
+        # What is hidden is in the aggregates and not among the records: nothing could be checked. And what was not
+        # known of its records when all were read is asked of all of them again, not of some.
+        return "whole"
     if is_scan_due or not trusts_times or now.counted < known.aggregates.counted:
         return "scan"
     return "delta"

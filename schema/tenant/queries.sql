@@ -42,7 +42,14 @@ WITH dropped AS (
 )
 UPDATE {tenant}.table_read
 SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, cursor = '', "offset" = 0,
-    pages = 0, rows = 0, requests = requests + %(requests)s::bigint
+    pages = 0, rows = 0, known = NULL, verdict = NULL, reason = NULL,
+    as_of = CASE way WHEN 'skipped' THEN clock_timestamp() ELSE as_of END,
+    requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: note_unknown
+-- Keep what is not known of the records of a table that is being read.
+UPDATE {tenant}.table_read SET reason = %(reason)s, requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
 -- name: turn_to_fetch
@@ -80,7 +87,7 @@ SELECT k.id, count(*) OVER () AS differing
 FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text)
      LEFT JOIN {tenant}.record r ON r.table_name = %(table)s AND r.sys_id = k.id
 WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND p.scanned
-  AND (r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on")
+  AND ((r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on") OR k."on" >= %(since)s)
   AND NOT EXISTS (SELECT FROM fetched f WHERE f.id = k.id)
 ORDER BY k.id LIMIT %(limit)s::integer
 

@@ -23,9 +23,12 @@ async def read_known_tables(connection: Connection, run: ClaimedRun) -> dict[str
 
 
 async def read_differing(
-    connection: Connection, run: ClaimedRun, *, table: str, limit: int
+    connection: Connection, run: ClaimedRun, *, table: str, since: str | None, limit: int
 ) -> tuple[list[str], int]:
-    """Give scanned records that are new or changed and not fetched yet, in order, and how many there are in all."""
+    """Give scanned records that are new or changed and not fetched yet, in order, and how many there are in all.
+
+    Those changed since a time are given however they compare.
+    """
     async with as_tenant(connection, run.schema_name):
         rows = await fetch_rows(
             connection,
@@ -34,6 +37,7 @@ async def read_differing(
             within=run.schema_name,
             run=run.run_id,
             table=table,
+            since=since,
             limit=limit,
         )
     return [row["id"] for row in rows], rows[0]["differing"] if rows else 0
@@ -57,6 +61,14 @@ async def skip_table(
 ) -> None:
     """Let a table stand as the last read left it, with that read's verdict and time."""
     await _act(connection, run, "skip_table", events, table=table, requests=requests)
+
+
+async def note_unknown(
+    connection: Connection, run: ClaimedRun, *, table: str, reason: str, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Keep for later slices, and for the verdict, what is not known of a table's records."""
+    await _act(connection, run, "note_unknown", events, table=table, reason=reason, requests=requests)
 
 
 async def restart_table(

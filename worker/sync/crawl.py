@@ -9,9 +9,10 @@ the slice is settled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from jobs.asides import Aside
 from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
@@ -19,7 +20,7 @@ from jobs.keys import build_keys
 from jobs.page import Page, Position, next_position
 from jobs.surface import Surface, Table
 from jobs.verdict import Verdict, VerdictName, judge_read
-from worker.postgres import staging
+from worker.postgres import rereading, staging
 from worker.postgres.connection import Connection
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import StagedPage, TableRead
@@ -157,6 +158,7 @@ class Reader:
         self._pages = read.pages if read else 0
         self._rows = read.rows if read else 0
         self._asides: Asides | None = None
+        self._unknown = read.reason if read else None  # what an earlier slice could not read beside the rows
         self.verdict = read.verdict if read else None
 
     async def read(self) -> None:
@@ -185,14 +187,12 @@ class Reader:
             await self._read_page()
         counted = await self._count()
         verdict = judge_read(rows=self._rows, counted_before=self._counted, counted_after=counted)
-        unknown = self._asides.describe_unknown() if self._asides else None
-        return replace(verdict, reason=verdict.reason or unknown)
+        return replace(verdict, reason=verdict.reason or self._unknown)
 
     async def _read_page(self) -> None:
         client = self._crawl.client
         if self._asides is None:
-            asides = AsideReader(client, self._crawl.surface, self._trail.emit, self._counted)
-            self._asides = await asides.read(self.table)
+            self._asides = await self._read_asides()
         fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
         page = fetched.page
         self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
@@ -200,7 +200,18 @@ class Reader:
             self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
         )
         if page.rows:
-            await self._keep(page)
+            await self._keep(page, asides=self._asides.read)
+
+    async def _read_asides(self) -> Asides:
+        asides = await AsideReader(
+            self._crawl.client, self._crawl.surface, self._trail.emit, self._counted
+        ).read(self.table)
+        unknown = asides.describe_unknown()
+        if unknown is not None and self._unknown is None:
+            # Kept at once: what a later slice can read, these pages lack all the same.
+            self._unknown = unknown
+            await self._put(rereading.note_unknown, table=self.table.name, reason=unknown)
+        return asides
 
     def _check_bounds(self, rows: int, *, limit_rows: int) -> None:
         """Raise ResponseInvalid where an instance gives, or promises, rows without end."""
@@ -214,7 +225,7 @@ class Reader:
                 "for it."
             )
 
-    async def _keep(self, page: Page, *, part: GraphPart | None = None) -> None:
+    async def _keep(self, page: Page, *, part: GraphPart | None = None, asides: Sequence[Aside] = ()) -> None:
         """Stage a page as what its rows say, or as a `part` of which only the keys are known."""
         self._pages += 1
         self._rows += len(page.rows)
@@ -226,7 +237,7 @@ class Reader:
             cursor=self._position.cursor,
             rows=len(page.rows),
             requests=taken.requests,
-            part=part or build_part(self.table, page.rows, asides=self._asides.read if self._asides else ()),
+            part=part or build_part(self.table, page.rows, asides=asides),
             base=self.table.base,
             keys=build_keys(page.rows, called_by=self.table.key),
             scanned=part is not None,
