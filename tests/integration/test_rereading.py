@@ -23,7 +23,7 @@ PRODUCERS, GUIDES = "sc_cat_item_producer", "sc_cat_item_guide"
 REREAD = [table for table in read_surface().tables.values() if table.can_be_reread]
 NODE_TABLES = [table.name for table in REREAD if not table.link]
 LINK_TABLES = [table.name for table in REREAD if table.link]
-DISCOVERING = ("dl_definition", "sys_dictionary")  # asked besides for the tables that the instance names
+DISCOVERED = ("dl_u_assignment", "dl_u_priority", "u_dl_site")
 CLASSES = (ITEMS, PRODUCERS, GUIDES)
 Op = Literal[
     "rename", "found", "insert", "delete", "move", "relink", "clear", "link", "unlink", "reorder", "script", "value",
@@ -80,9 +80,15 @@ async def test_an_idle_run_asks_once_for_each_table_that_can_be_reread(case: Cas
         NODE_TABLES, "skipped"
     )
     for table in NODE_TABLES:
-        request, *more = asked_of(case, asked, table=table)
-        assert bool(more) == (table in DISCOVERING)
-        assert request["path"] == f"/api/now/stats/{table}"
+        for request in asked_of(case, asked, table=table):
+            assert request["path"] == f"/api/now/stats/{table}"
+    assert [
+        asked_of(case, asked, table=table) for table in DISCOVERED if ways_of(run)[table] != "skipped"
+    ] == []
+    of_nodes = [r for r in asked_of(case, asked) if r["table"] in {*NODE_TABLES, *DISCOVERED}]
+    assert len(of_nodes) == len(NODE_TABLES) + len(DISCOVERED) + 1, (
+        "and one for the columns of those discovered"
+    )
     kept = {row["table_name"]: (row["verdict"], row["as_of"], row["known"]) for row in before}
     for row in run["tables"]:
         if row["table_name"] in NODE_TABLES:

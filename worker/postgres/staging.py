@@ -51,6 +51,11 @@ class TableRead:
     changes: int | None
     known: int | None
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether it is complete and gave every key in this run."""
+        return self.verdict == "complete" and self.way not in {"skipped", "delta"}
+
 
 @dataclass(frozen=True, slots=True)
 class StagedPage:
@@ -116,9 +121,7 @@ async def read_progress(connection: Connection, run: ClaimedRun) -> dict[str, Ta
 def sort_reads(progress: Mapping[str, TableRead]) -> Reads:
     """Tell apart what a run's reads came to, for the graph."""
     closing = [name for name, read in progress.items() if read.verdict == "complete"]
-    return Reads(
-        list(progress), closing, [name for name in closing if progress[name].way not in {"skipped", "delta"}]
-    )
+    return Reads(list(progress), closing, [name for name in closing if progress[name].is_listed])
 
 
 async def begin_table(

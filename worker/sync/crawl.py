@@ -1,16 +1,13 @@
-"""Reading the surface's tables: each from where an earlier slice left it, page by page, to a verdict.
+"""Reading one table: from where an earlier slice left it, page by page, to a verdict.
 
-Tables are read side by side and each by itself in order; the tables that the instance names itself come when all
-others have a verdict. What one table does wrong is that table's verdict; what the instance does wrong (it is
-away, it throttles, it refuses the credentials) ends the slice, and what was asked until then is recorded when
-the slice is settled.
+What one table does wrong is that table's verdict; what the instance does wrong (it is away, it throttles, it
+refuses the credentials) ends the slice, and what was asked until then is recorded when the slice is settled.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 from jobs.asides import Aside
 from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
@@ -26,7 +23,6 @@ from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import StagedPage, TableRead
 from worker.servicenow import Client
 from worker.sync.asides import AsideReader, Asides
-from worker.sync.discovery import Discoverer
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
 
@@ -48,77 +44,6 @@ class Crawl:
     open_reader: Callable[[Crawl, Table, TableRead | None], Reader]
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What a whole crawl comes to cover: the surface with what was discovered, and what could not be read of it.
-
-    `requests` are those of this slice that belong to no table.
-    """
-
-    surface: Surface
-    unreadable: frozenset[str] = field(default_factory=frozenset)
-    requests: int = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every table that needs a verdict before the run can be published."""
-        return (*self.surface.tables, *sorted(self.unreadable))
-
-    def choose_reads(self, progress: Mapping[str, TableRead]) -> dict[str, TableRead]:
-        """Give the reads of the tables that are covered: one that was begun may be named no more."""
-        return {name: progress[name] for name in self.names}
-
-
-async def crawl_tables(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
-    """Read every table that has no verdict yet, until all have one; None when the slice must pause before."""
-    async with asyncio.TaskGroup() as writing:
-        writing.create_task(crawl.writer.run(), name="writer")
-        coverage = await _crawl(crawl, progress)
-        await crawl.writer.finish()
-    return coverage
-
-
-async def _crawl(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
-    verdicts = await _read_tables(crawl, crawl.surface.tables.values(), progress)
-    if verdicts is None or crawl.must_pause():
-        return None
-    discovery = crawl.surface.discovery
-    if discovery is None or verdicts[discovery.named_in] in {"absent", "denied", "failed"}:
-        return Coverage(crawl.surface)
-    return await _crawl_discovered(crawl, progress, named_in=discovery.named_in)
-
-
-async def _crawl_discovered(
-    crawl: Crawl, progress: Mapping[str, TableRead], *, named_in: str
-) -> Coverage | None:
-    trail = crawl.trail.branch()
-    try:
-        found = await Discoverer(crawl.client, crawl.surface, trail.emit).discover()
-    except _OF_A_TABLE as failure:  # the list of names, read a moment ago, is not to be had any more
-        await _judge(crawl, trail, named_in, _describe_failure(failure), rows=0)
-        return Coverage(crawl.surface)
-    requests = await _put(crawl, trail, staging.record_alone)
-    for name, verdict in found.unreadable.items():
-        read = progress.get(name)
-        if read is None or read.verdict is None:
-            await _judge(crawl, trail, name, verdict, rows=0)
-    if await _read_tables(crawl, found.tables, progress) is None:
-        return None
-    return Coverage(crawl.surface.with_tables(found.tables), frozenset(found.unreadable), requests)
-
-
-async def _read_tables(
-    crawl: Crawl, tables: Iterable[Table], progress: Mapping[str, TableRead]
-) -> dict[str, str] | None:
-    """Give the verdicts of some tables, None where one is not at its end."""
-    readers = [crawl.open_reader(crawl, table, progress.get(table.name)) for table in tables]
-    async with asyncio.TaskGroup() as reading:
-        for reader in readers:
-            reading.create_task(reader.read(), name=reader.table.name)
-    verdicts = {reader.table.name: reader.verdict for reader in readers if reader.verdict}
-    return verdicts if len(verdicts) == len(readers) else None
-
-
 def _describe_failure(failure: Failure) -> Verdict:
     name: VerdictName = "failed"
     if isinstance(failure, TableDenied):
@@ -128,12 +53,13 @@ def _describe_failure(failure: Failure) -> Verdict:
     return Verdict(name, reason=failure.message)
 
 
-async def _judge(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
+async def judge_table(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
+    """Close a table's read with its verdict, and tell of it."""
     trail.emit(Event(TABLE_JUDGED, {"table": table, "verdict": verdict.name, "rows": rows}))
-    await _put(crawl, trail, staging.judge_table, table=table, verdict=verdict)
+    await put_act(crawl, trail, staging.judge_table, table=table, verdict=verdict)
 
 
-async def _put(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]], **values: object) -> int:
+async def put_act(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]], **values: object) -> int:
     """Have the writer commit an act of `staging` together with the events so far; give how many requests."""
     taken = trail.take()
 
@@ -172,7 +98,7 @@ class Reader:
         if verdict is None:
             await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
             return
-        await _judge(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
+        await judge_table(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
         self.verdict = verdict.name
 
     async def _read_to_end(self) -> Verdict | None:
@@ -250,7 +176,7 @@ class Reader:
         await self._crawl.writer.put(write)
 
     async def _put(self, act: Callable[..., Awaitable[None]], **values: object) -> None:
-        await _put(self._crawl, self._trail, act, **values)
+        await put_act(self._crawl, self._trail, act, **values)
 
     async def _count(self) -> int | None:
         """Count the table's rows, None where the account may not: no count is no evidence, not a failure."""
