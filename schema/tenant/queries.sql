@@ -5,7 +5,7 @@ SELECT max(version) FROM {tenant}.schema_version
 -- name: read_table_reads
 -- How far a run has come with each table, and its verdicts.
 SELECT table_name, cursor, "offset", pages, rows, requests, counted, hidden, read, verdict, reason, as_of, way, newest,
-       changes, known
+       changes, known, begun_at
 FROM {tenant}.table_read WHERE run_id = %(run)s::uuid ORDER BY table_name
 
 -- name: begin_table
@@ -527,3 +527,25 @@ UPDATE {tenant}.node n SET read_table = split_part(n.node_id, ':', 1) FROM dropp
 -- name: forget_tables
 -- Forget how tables were left that the run did not read, or not so that the next could go on from it.
 DELETE FROM {tenant}.table_state WHERE table_name <> ALL (%(tables)s::text[])
+
+-- name: read_closable
+-- The tables that a run read completely and long ago, or in earlier slices, and did not ask after since.
+SELECT table_name FROM {tenant}.table_read
+WHERE run_id = %(run)s::uuid AND verdict = 'complete' AND reason IS NULL AND changes IS NOT NULL AND closing_at IS NULL
+  AND (table_name = ANY (%(earlier)s::text[])
+       OR begun_at < clock_timestamp() - make_interval(secs => %(overlap_seconds)s::float8))
+ORDER BY table_name
+
+-- name: note_closing
+-- Note that a run asks whether a table changed since its read, which it does once.
+UPDATE {tenant}.table_read
+SET closing_at = clock_timestamp(), known = coalesce(known, rows), requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: close_table
+-- Move a table to when it was asked after: what is known of it, with what was staged since, comes to these aggregates.
+UPDATE {tenant}.table_read
+SET as_of = closing_at, begun_at = closing_at, counted = %(counted)s::bigint, newest = %(newest)s,
+    changes = %(changes)s::bigint, known = %(counted)s::bigint, requests = requests + %(requests)s::bigint,
+    way = CASE way WHEN 'skipped' THEN 'delta' ELSE way END, read = CASE read WHEN 'skipped' THEN 'delta' ELSE read END
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s

@@ -5,7 +5,8 @@ What changes something is done by the slice's writer, in the order in which it w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
 from jobs.events import Event
@@ -106,6 +107,42 @@ async def verify_table(
             requests=requests,
         )
         await record_events(connection, run, events, requests=requests, records=0)
+
+
+async def read_closable(
+    connection: Connection, run: ClaimedRun, *, earlier: Collection[str], overlap: timedelta
+) -> list[str]:
+    """Give the tables that may have changed since the run read them: in earlier slices, or longer ago than a time."""
+    within = run.schema_name
+    async with as_tenant(connection, within):
+        rows = await fetch_rows(
+            connection, "tenant", "read_closable", within=within, run=run.run_id, earlier=list(earlier),
+            overlap_seconds=overlap.total_seconds(),
+        )  # fmt: skip
+    return [row["table_name"] for row in rows]
+
+
+async def note_closing(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Note that the run asked whether a table changed since its read: it does so once."""
+    await _act(connection, run, "note_closing", events, table=table, requests=requests)
+
+
+async def close_table(
+    connection: Connection, run: ClaimedRun, *, table: str, aggregates: Aggregates, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Move a table to when it was asked after, with the aggregates that it then was found to come to."""
+    found = {"counted": aggregates.counted, "newest": aggregates.newest, "changes": aggregates.changes}
+    await _act(connection, run, "close_table", events, table=table, requests=requests, **found)
+
+
+async def count_requests(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Count requests that told nothing of a table."""
+    await _act(connection, run, "count_requests", events, table=table, requests=requests)
 
 
 async def _act(

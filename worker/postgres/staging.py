@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import msgspec
 from jobs.errors import Audience, LeaseLost, NotMigrated, RunFailure
 from jobs.events import Event
 from jobs.graph import GraphPart
+from jobs.rereading import Aggregates
 from jobs.surface import Surface
 from jobs.verdict import Verdict
 from schema import latest_version
@@ -50,6 +52,14 @@ class TableRead:
     newest: str | None
     changes: int | None
     known: int | None
+    begun_at: datetime | None = None
+
+    @property
+    def aggregates(self) -> Aggregates | None:
+        """The instance's aggregates that the read goes with, None where it had none."""
+        if self.counted is None or self.newest is None or self.changes is None:
+            return None
+        return Aggregates(self.counted, self.newest, self.changes)
 
     @property
     def is_listed(self) -> bool:

@@ -1,18 +1,20 @@
 """What a run covers: the surface's tables, then those that the instance names itself, each read to a verdict.
 
-Tables are read side by side. A discovered table that nothing names any more is dropped: what was read by its name is
-left to what its base, read whole once more, says.
+Tables are read side by side. When all have a verdict, those that were read long ago are asked after once more. A
+discovered table that nothing names any more is dropped: what was read by its name is left to what its base, read
+whole once more, says.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from jobs.surface import Discovery, Surface, Table
 from worker.postgres import discovering, rereading, staging
 from worker.postgres.staging import TableRead
+from worker.sync.closing import close_tables
 from worker.sync.crawl import Crawl, judge_table, put_act
 from worker.sync.discovery import Discoverer, Found
 from worker.sync.trail import Trail
@@ -56,8 +58,15 @@ async def crawl_tables(crawl: Crawl, progress: Mapping[str, TableRead]) -> Cover
     async with asyncio.TaskGroup() as writing:
         writing.create_task(crawl.writer.run(), name="writer")
         coverage = await _crawl(crawl, progress)
+        if coverage is not None and not await _close(crawl, coverage, earlier=progress):
+            coverage = None
         await crawl.writer.finish()
     return coverage
+
+
+async def _close(crawl: Crawl, coverage: Coverage, *, earlier: Collection[str]) -> bool:
+    reads = await _read_progress(crawl)
+    return await close_tables(crawl, coverage.surface, reads=reads, earlier=earlier)
 
 
 async def _crawl(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:

@@ -50,7 +50,7 @@ class Rereader(Reader):
         self._known = known
         self._forced = forced
         self._way = cast("Way", read.way) if read else "whole"
-        self._aggregates = _take_aggregates(read) if read else None
+        self._aggregates = read.aggregates if read else None
 
     async def _read_to_end(self) -> Verdict | None:
         if self._crawl.must_pause():
@@ -207,9 +207,3 @@ class Rereader(Reader):
             return await self._crawl.client.fetch_aggregates(self.table, emit=self._trail.emit)
         except (TableDenied, ResponseInvalid):
             return None
-
-
-def _take_aggregates(read: TableRead) -> Aggregates | None:
-    if read.counted is None or read.newest is None or read.changes is None:
-        return None
-    return Aggregates(read.counted, read.newest, read.changes)

@@ -14,6 +14,9 @@ CREATE TABLE {tenant}.described (
     checked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- When the run asked whether a table changed since it was read: at most once.
+ALTER TABLE {tenant}.table_read ADD COLUMN closing_at timestamptz;
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON {tenant}.described TO {tenant};
 ALTER TABLE {tenant}.described ENABLE ROW LEVEL SECURITY;
 ALTER TABLE {tenant}.described FORCE ROW LEVEL SECURITY;
