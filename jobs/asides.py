@@ -49,6 +49,11 @@ def is_proven(total: int | None, counted: int | None) -> bool:
     return counted == 0 or (total is not None and counted is not None and 0 < total < counted)
 
 
+def is_parted(sys_ids: AbstractSet[str], flagged: AbstractSet[str], others: AbstractSet[str]) -> bool:
+    """Say whether two opposite questions about some rows part them: each row is in one answer and not in both."""
+    return flagged.isdisjoint(others) and flagged | others == sys_ids
+
+
 def is_opposite(flagged: AbstractSet[str], others: AbstractSet[str], *, others_total: int | None) -> bool:
     """Say whether two answers are those of opposite questions: no row in both, and not both empty."""
     return flagged.isdisjoint(others) if flagged and others else bool(flagged or others or others_total)

@@ -84,8 +84,8 @@ class DerivedTable(Table):
 
     @property
     def can_be_reread(self) -> bool:
-        """Never: what it is follows from what an instance says anew in each run."""
-        return False
+        """Whether it is a table of its own, that was discovered: the others tell of the records of one."""
+        return isinstance(self.origin, TableOrigin)
 
 
 def build_derived(surface: Surface, origin: Origin) -> DerivedTable:

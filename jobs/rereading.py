@@ -59,6 +59,11 @@ class KnownTable:
     runs_since_scan: int
     runs_since_whole: int
 
+    @property
+    def lacks_asides(self) -> bool:
+        """Whether all records were read, but not what beside them is said of them: the reason says what."""
+        return self.verdict == "complete" and self.reason is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Forced:
@@ -92,20 +97,27 @@ def describe_shape(table: Table) -> str:
 
 
 def plan_way(
-    known: KnownTable | None, now: Aggregates, *, shape: str, forced: Forced, trusts_times: bool = True
+    known: KnownTable | None,
+    now: Aggregates,
+    *,
+    shape: str,
+    forced: Forced,
+    trusts_times: bool = True,
+    is_link: bool = False,
 ) -> Way:
-    """Say how to read a table, from what is known of it and what the instance says now."""
+    """Say how to read a table, from what is known of it and what the instance says now.
+
+    Links are never skipped, nor read by time: the keys of all of them are read in every run.
+    """
     if known is None or known.shape != shape or known.runs_since_whole + 1 >= forced.whole_every:
         return "whole"
-    is_scan_due = known.runs_since_scan + 1 >= forced.scan_every
-    # A change in the second of the last one moves no time, and its sum can be made up for by a deletion.
-    is_settled = known.aggregates.newest < lower_bound(known)
-    if now == known.aggregates and is_settled and not is_scan_due:
+    is_scan_due = is_link or known.runs_since_scan + 1 >= forced.scan_every
+    if not is_scan_due and is_unchanged(known.aggregates, now, checked_at=known.checked_at):
         return "skipped"
-    if known.verdict != "complete":
-        return (
-            "whole"  # what is hidden is in the aggregates and not among the records: nothing could be checked
-        )
+    if known.verdict != "complete" or known.lacks_asides:
+        # What is hidden is in the aggregates and not among the records: nothing could be checked. And what was not
+        # known of its records when all were read is asked of all of them again, not of some.
+        return "whole"
     if is_scan_due or not trusts_times or now.counted < known.aggregates.counted:
         return "scan"
     return "delta"
@@ -116,12 +128,26 @@ def is_fetch_cheaper(*, differing: int, counted: int, batch_keys: int, page_rows
     return differing / batch_keys <= counted / page_rows
 
 
+def is_unchanged(known: Aggregates, now: Aggregates, *, checked_at: datetime) -> bool:
+    """Say whether nothing changed since the aggregates were seen as they are now.
+
+    A change in the second of the last one moves no time, and its sum can be made up for by a deletion: so the last one
+    must have been long enough before.
+    """
+    return now == known and known.newest < bound_before(checked_at)
+
+
 def lower_bound(known: KnownTable) -> str:
     """Give the sys_updated_on from which on rows may have changed since the table was last seen as known.
 
     By when it was seen, not by the newest row: one dated in the future must not hide what comes before it.
     """
-    return (known.checked_at.astimezone(UTC) - OVERLAP).strftime("%Y-%m-%d %H:%M:%S")
+    return bound_before(known.checked_at)
+
+
+def bound_before(moment: datetime) -> str:
+    """Give the sys_updated_on from which on rows may have changed since a moment."""
+    return (moment.astimezone(UTC) - OVERLAP).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def aggregate_parameters(table: Table) -> dict[str, str]:

@@ -95,11 +95,10 @@ class Table:
     def can_be_reread(self) -> bool:
         """Whether its own records' states tell all that can change in it; else it is read whole every time.
 
-        A row that links, a column behind a flag, a value and a field of another record can change without them,
-        and only by its sys_id is a record followed from run to run.
+        A field of another record can change without them, and only by its sys_id is a record followed from run to
+        run. What is behind a flag, and a value, change with the record that has them.
         """
-        is_plain = not (self.link or self.flags or self.values)
-        return is_plain and self.key == "sys_id" and not any("." in name for name in self.fields)
+        return self.key == "sys_id" and not any("." in name for name in self.fields)
 
     @property
     def asked(self) -> tuple[str, ...]:

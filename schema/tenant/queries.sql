@@ -5,7 +5,7 @@ SELECT max(version) FROM {tenant}.schema_version
 -- name: read_table_reads
 -- How far a run has come with each table, and its verdicts.
 SELECT table_name, cursor, "offset", pages, rows, requests, counted, hidden, read, verdict, reason, as_of, way, newest,
-       changes, known
+       changes, known, begun_at
 FROM {tenant}.table_read WHERE run_id = %(run)s::uuid ORDER BY table_name
 
 -- name: begin_table
@@ -42,7 +42,14 @@ WITH dropped AS (
 )
 UPDATE {tenant}.table_read
 SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, cursor = '', "offset" = 0,
-    pages = 0, rows = 0, requests = requests + %(requests)s::bigint
+    pages = 0, rows = 0, known = NULL, verdict = NULL, reason = NULL,
+    as_of = CASE way WHEN 'skipped' THEN clock_timestamp() ELSE as_of END,
+    requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: note_unknown
+-- Keep what is not known of the records of a table that is being read.
+UPDATE {tenant}.table_read SET reason = %(reason)s, requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
 -- name: turn_to_fetch
@@ -80,7 +87,7 @@ SELECT k.id, count(*) OVER () AS differing
 FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text)
      LEFT JOIN {tenant}.record r ON r.table_name = %(table)s AND r.sys_id = k.id
 WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND p.scanned
-  AND (r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on")
+  AND ((r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on") OR k."on" >= %(since)s)
   AND NOT EXISTS (SELECT FROM fetched f WHERE f.id = k.id)
 ORDER BY k.id LIMIT %(limit)s::integer
 
@@ -467,3 +474,78 @@ SELECT from_id, kind, to_id, source, state, attributes FROM (
     UNION ALL
     SELECT from_id, kind, to_id, source, state, attributes, since, until FROM {tenant}.edge_history
 ) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint ORDER BY from_id, kind, to_id, source
+
+-- name: read_named
+-- What the records of a table name in a field: by what the run read of them, and of all others by what is known.
+WITH seen AS MATERIALIZED (
+    SELECT k.id, bool_and(p.scanned) AS scanned
+    FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C")
+    WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s GROUP BY k.id
+)
+SELECT split_part(s."to", ':', 2) AS name
+FROM {tenant}.staged_page p, jsonb_to_recordset(p.edges) AS s ("to" text, source text)
+WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND split_part(s.source, ':', 3) = %(field)s
+UNION
+SELECT split_part(e.to_id, ':', 2)
+FROM {tenant}.edge e LEFT JOIN seen s ON s.id = split_part(e.source, ':', 2)
+WHERE e.from_id >= %(table)s::text || ':' AND e.from_id < %(table)s::text || ';' AND e.read_table = %(table)s
+  AND split_part(e.source, ':', 3) = %(field)s
+  AND CASE WHEN s.id IS NULL THEN NOT %(listed)s::boolean ELSE s.scanned END
+
+-- name: read_described
+-- What the dictionary answered before, and whether this run asked.
+SELECT tables, columns, counted, newest, changes, checked_at, run_id = %(run)s::uuid AS is_own FROM {tenant}.described
+
+-- name: keep_described
+-- Keep what the dictionary answered, and which run asked last.
+INSERT INTO {tenant}.described AS d (tables, run_id, columns, counted, newest, changes)
+VALUES (%(tables)s::text[], %(run)s::uuid, %(columns)s::jsonb, %(counted)s::bigint, %(newest)s, %(changes)s::bigint)
+ON CONFLICT (tables) DO UPDATE
+SET run_id = excluded.run_id, columns = excluded.columns, counted = excluded.counted, newest = excluded.newest,
+    changes = excluded.changes, checked_at = excluded.checked_at
+
+-- name: forget_described
+-- Forget the dictionary's answers to questions that the run asked no more.
+DELETE FROM {tenant}.described WHERE run_id <> %(run)s::uuid
+
+-- name: read_unnamed
+-- The tables by which nodes of a base table were read and that are none of these.
+SELECT DISTINCT read_table AS name FROM {tenant}.node
+WHERE node_id >= %(base)s::text || ':' AND node_id < %(base)s::text || ';' AND read_table <> ALL (%(named)s::text[])
+ORDER BY 1
+
+-- name: leave_to_base
+-- Say that what is left of tables that are read no more was read by their base: they closed, and the run had none.
+WITH dropped AS MATERIALIZED (
+    SELECT name FROM unnest(%(listed)s::text[]) AS name
+    WHERE NOT EXISTS (SELECT FROM {tenant}.table_read t WHERE t.run_id = %(run)s::uuid AND t.table_name = name)
+), edges AS (
+    UPDATE {tenant}.edge e SET read_table = split_part(e.source, ':', 1) FROM dropped d WHERE e.read_table = d.name
+)
+UPDATE {tenant}.node n SET read_table = split_part(n.node_id, ':', 1) FROM dropped d WHERE n.read_table = d.name
+
+-- name: forget_tables
+-- Forget how tables were left that the run did not read, or not so that the next could go on from it.
+DELETE FROM {tenant}.table_state WHERE table_name <> ALL (%(tables)s::text[])
+
+-- name: read_closable
+-- The tables that a run read completely and long ago, or in earlier slices, and did not ask after since.
+SELECT table_name FROM {tenant}.table_read
+WHERE run_id = %(run)s::uuid AND verdict = 'complete' AND reason IS NULL AND changes IS NOT NULL AND closing_at IS NULL
+  AND (table_name = ANY (%(earlier)s::text[])
+       OR begun_at < clock_timestamp() - make_interval(secs => %(overlap_seconds)s::float8))
+ORDER BY table_name
+
+-- name: note_closing
+-- Note that a run asks whether a table changed since its read, which it does once.
+UPDATE {tenant}.table_read
+SET closing_at = clock_timestamp(), known = coalesce(known, rows), requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: close_table
+-- Move a table to when it was asked after: what is known of it, with what was staged since, comes to these aggregates.
+UPDATE {tenant}.table_read
+SET as_of = closing_at, begun_at = closing_at, counted = %(counted)s::bigint, newest = %(newest)s,
+    changes = %(changes)s::bigint, known = %(counted)s::bigint, requests = requests + %(requests)s::bigint,
+    way = CASE way WHEN 'skipped' THEN 'delta' ELSE way END, read = CASE read WHEN 'skipped' THEN 'delta' ELSE read END
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s

@@ -3,6 +3,18 @@
 
 CREATE SCHEMA tenant_example;
 
+CREATE TABLE tenant_example.described (
+    tables text[] NOT NULL,
+    run_id uuid NOT NULL,
+    columns jsonb NOT NULL,
+    counted bigint NOT NULL,
+    newest text NOT NULL,
+    changes bigint NOT NULL,
+    checked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.described FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE tenant_example.edge (
     from_id text NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL COLLATE pg_catalog."C",
@@ -166,6 +178,7 @@ CREATE TABLE tenant_example.table_read (
     changes bigint,
     known bigint,
     begun_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    closing_at timestamp with time zone,
     CONSTRAINT table_read_kind CHECK ((read = ANY (ARRAY['whole'::text, 'delta'::text, 'skipped'::text]))),
     CONSTRAINT table_read_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'partial'::text, 'hidden'::text, 'denied'::text, 'absent'::text, 'failed'::text, 'unknown'::text]))),
     CONSTRAINT table_read_way CHECK ((way = ANY (ARRAY['whole'::text, 'delta'::text, 'scan'::text, 'fetch'::text, 'skipped'::text])))
@@ -192,6 +205,9 @@ CREATE TABLE tenant_example.table_state (
 WITH (fillfactor='50');
 
 ALTER TABLE ONLY tenant_example.table_state FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE ONLY tenant_example.described
+    ADD CONSTRAINT described_pkey PRIMARY KEY (tables);
 
 ALTER TABLE ONLY tenant_example.edge_history
     ADD CONSTRAINT edge_history_pkey PRIMARY KEY (from_id, kind, to_id, source, since);
@@ -244,6 +260,8 @@ CREATE INDEX node_history_until ON tenant_example.node_history USING btree (unti
 ALTER TABLE ONLY tenant_example.feed
     ADD CONSTRAINT feed_revision_fkey FOREIGN KEY (revision) REFERENCES tenant_example.revision(revision);
 
+ALTER TABLE tenant_example.described ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE tenant_example.edge ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.edge_history ENABLE ROW LEVEL SECURITY;
@@ -272,6 +290,8 @@ ALTER TABLE tenant_example.table_read ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.table_state ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY tenant ON tenant_example.described TO tenant_example USING (true);
+
 CREATE POLICY tenant ON tenant_example.edge TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.edge_history TO tenant_example USING (true);
@@ -299,6 +319,8 @@ CREATE POLICY tenant ON tenant_example.table_read TO tenant_example USING (true)
 CREATE POLICY tenant ON tenant_example.table_state TO tenant_example USING (true);
 
 GRANT USAGE ON SCHEMA tenant_example TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.described TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.edge TO tenant_example;
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 TENANT_TABLES = (
     "schema_version", "node", "edge", "node_history", "edge_history", "revision", "feed", "table_read", "staged_page",
-    "gone", "missing", "record", "table_state", "record", "table_state",
+    "gone", "missing", "record", "table_state", "described",
 )  # fmt: skip
 CONTROL_ROWS = ("tenant", "run", "sync_request", "data_key", "credential", "audit_events")
 

@@ -74,7 +74,9 @@ async def test_what_is_asked_is_the_surface_and_what_follows_from_it_and_nothing
 async def test_no_canary_reaches_the_database(case: Case) -> None:
     """People, scripts, default values, secret properties and forbidden tables: nothing of them is kept."""
     await case.sync()
-    names = ("node", "edge", "node_history", "edge_history", "table_read", "staged_page", "revision")
+    names = (
+        "node", "edge", "node_history", "edge_history", "table_read", "staged_page", "revision", "described",
+    )  # fmt: skip
     for name in names:
         cursor = await case.admin.execute(
             f"SELECT count(*) AS found FROM {case.tenant.schema_name}.{name} n WHERE n::text LIKE '%CANARY%'"  # noqa: S608

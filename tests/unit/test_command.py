@@ -103,7 +103,9 @@ def test_surface_shows_the_properties_that_the_deployment_adds(
         table for table in json.loads(capsys.readouterr().out)["tables"] if table["table"] == "sys_properties"
     ]
     assert "x_acme.switch" in properties["values"]
-    assert properties["fields"] == ["sys_id", "name", "type", "description", "value"]
+    assert properties["fields"] == [
+        "sys_id", "name", "type", "description", "sys_mod_count", "sys_updated_on", "value",
+    ]  # fmt: skip
     assert main(["surface"]) == 0
     assert "x_acme.switch" in capsys.readouterr().out
 

@@ -19,6 +19,7 @@ from jobs.events import REVISION_ACCEPTED, REVISION_QUARANTINED, Event
 from jobs.guard import Guard, Removal, judge_removals
 from jobs.rereading import describe_shape
 from jobs.surface import Surface
+from worker.postgres import discovering
 from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows, fetch_value
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import Reads, lease_lost, record_alone, record_events
@@ -157,6 +158,9 @@ async def _remember(connection: Connection, run: ClaimedRun, *, surface: Surface
         connection, "tenant", "remember_tables", within=within, run=run.run_id,
         tables=[table.name for table in kept], shapes=[describe_shape(table) for table in kept],
     )  # fmt: skip
+    await discovering.forget_unread(
+        connection, run, listed=reads.listed, tables=[table.name for table in kept]
+    )
 
 
 async def _try(

@@ -5,7 +5,8 @@ What changes something is done by the slice's writer, in the order in which it w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
 from jobs.events import Event
@@ -23,9 +24,12 @@ async def read_known_tables(connection: Connection, run: ClaimedRun) -> dict[str
 
 
 async def read_differing(
-    connection: Connection, run: ClaimedRun, *, table: str, limit: int
+    connection: Connection, run: ClaimedRun, *, table: str, since: str | None, limit: int
 ) -> tuple[list[str], int]:
-    """Give scanned records that are new or changed and not fetched yet, in order, and how many there are in all."""
+    """Give scanned records that are new or changed and not fetched yet, in order, and how many there are in all.
+
+    Those changed since a time are given however they compare.
+    """
     async with as_tenant(connection, run.schema_name):
         rows = await fetch_rows(
             connection,
@@ -34,6 +38,7 @@ async def read_differing(
             within=run.schema_name,
             run=run.run_id,
             table=table,
+            since=since,
             limit=limit,
         )
     return [row["id"] for row in rows], rows[0]["differing"] if rows else 0
@@ -57,6 +62,14 @@ async def skip_table(
 ) -> None:
     """Let a table stand as the last read left it, with that read's verdict and time."""
     await _act(connection, run, "skip_table", events, table=table, requests=requests)
+
+
+async def note_unknown(
+    connection: Connection, run: ClaimedRun, *, table: str, reason: str, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Keep for later slices, and for the verdict, what is not known of a table's records."""
+    await _act(connection, run, "note_unknown", events, table=table, reason=reason, requests=requests)
 
 
 async def restart_table(
@@ -94,6 +107,42 @@ async def verify_table(
             requests=requests,
         )
         await record_events(connection, run, events, requests=requests, records=0)
+
+
+async def read_closable(
+    connection: Connection, run: ClaimedRun, *, earlier: Collection[str], overlap: timedelta
+) -> list[str]:
+    """Give the tables that may have changed since the run read them: in earlier slices, or longer ago than a time."""
+    within = run.schema_name
+    async with as_tenant(connection, within):
+        rows = await fetch_rows(
+            connection, "tenant", "read_closable", within=within, run=run.run_id, earlier=list(earlier),
+            overlap_seconds=overlap.total_seconds(),
+        )  # fmt: skip
+    return [row["table_name"] for row in rows]
+
+
+async def note_closing(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Note that the run asked whether a table changed since its read: it does so once."""
+    await _act(connection, run, "note_closing", events, table=table, requests=requests)
+
+
+async def close_table(
+    connection: Connection, run: ClaimedRun, *, table: str, aggregates: Aggregates, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Move a table to when it was asked after, with the aggregates that it then was found to come to."""
+    found = {"counted": aggregates.counted, "newest": aggregates.newest, "changes": aggregates.changes}
+    await _act(connection, run, "close_table", events, table=table, requests=requests, **found)
+
+
+async def count_requests(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Count requests that told nothing of a table."""
+    await _act(connection, run, "count_requests", events, table=table, requests=requests)
 
 
 async def _act(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import msgspec
 from jobs.errors import Audience, LeaseLost, NotMigrated, RunFailure
 from jobs.events import Event
 from jobs.graph import GraphPart
+from jobs.rereading import Aggregates
 from jobs.surface import Surface
 from jobs.verdict import Verdict
 from schema import latest_version
@@ -50,6 +52,19 @@ class TableRead:
     newest: str | None
     changes: int | None
     known: int | None
+    begun_at: datetime | None = None
+
+    @property
+    def aggregates(self) -> Aggregates | None:
+        """The instance's aggregates that the read goes with, None where it had none."""
+        if self.counted is None or self.newest is None or self.changes is None:
+            return None
+        return Aggregates(self.counted, self.newest, self.changes)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether it is complete and gave every key in this run."""
+        return self.verdict == "complete" and self.way not in {"skipped", "delta"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +138,7 @@ async def read_verdicts(connection: Connection, schema_name: str, run_id: UUID) 
 def sort_reads(progress: Mapping[str, TableRead]) -> Reads:
     """Tell apart what a run's reads came to, for the graph."""
     closing = [name for name, read in progress.items() if read.verdict == "complete"]
-    return Reads(
-        list(progress), closing, [name for name in closing if progress[name].way not in {"skipped", "delta"}]
-    )
+    return Reads(list(progress), closing, [name for name in closing if progress[name].is_listed])
 
 
 async def begin_table(

@@ -1,17 +1,15 @@
-"""Reading the surface's tables: each from where an earlier slice left it, page by page, to a verdict.
+"""Reading one table: from where an earlier slice left it, page by page, to a verdict.
 
-Tables are read side by side and each by itself in order; the tables that the instance names itself come when all
-others have a verdict. What one table does wrong is that table's verdict; what the instance does wrong (it is
-away, it throttles, it refuses the credentials) ends the slice, and what was asked until then is recorded when
-the slice is settled.
+What one table does wrong is that table's verdict; what the instance does wrong (it is away, it throttles, it
+refuses the credentials) ends the slice, and what was asked until then is recorded when the slice is settled.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
+from jobs.asides import Aside
 from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
@@ -19,13 +17,12 @@ from jobs.keys import build_keys
 from jobs.page import Page, Position, next_position
 from jobs.surface import Surface, Table
 from jobs.verdict import Verdict, VerdictName, judge_read
-from worker.postgres import staging
+from worker.postgres import rereading, staging
 from worker.postgres.connection import Connection
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import StagedPage, TableRead
 from worker.servicenow import Client
 from worker.sync.asides import AsideReader, Asides
-from worker.sync.discovery import Discoverer
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
 
@@ -47,77 +44,6 @@ class Crawl:
     open_reader: Callable[[Crawl, Table, TableRead | None], Reader]
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What a whole crawl comes to cover: the surface with what was discovered, and what could not be read of it.
-
-    `requests` are those of this slice that belong to no table.
-    """
-
-    surface: Surface
-    unreadable: frozenset[str] = field(default_factory=frozenset)
-    requests: int = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every table that needs a verdict before the run can be published."""
-        return (*self.surface.tables, *sorted(self.unreadable))
-
-    def choose_reads(self, progress: Mapping[str, TableRead]) -> dict[str, TableRead]:
-        """Give the reads of the tables that are covered: one that was begun may be named no more."""
-        return {name: progress[name] for name in self.names}
-
-
-async def crawl_tables(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
-    """Read every table that has no verdict yet, until all have one; None when the slice must pause before."""
-    async with asyncio.TaskGroup() as writing:
-        writing.create_task(crawl.writer.run(), name="writer")
-        coverage = await _crawl(crawl, progress)
-        await crawl.writer.finish()
-    return coverage
-
-
-async def _crawl(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
-    verdicts = await _read_tables(crawl, crawl.surface.tables.values(), progress)
-    if verdicts is None or crawl.must_pause():
-        return None
-    discovery = crawl.surface.discovery
-    if discovery is None or verdicts[discovery.named_in] in {"absent", "denied", "failed"}:
-        return Coverage(crawl.surface)
-    return await _crawl_discovered(crawl, progress, named_in=discovery.named_in)
-
-
-async def _crawl_discovered(
-    crawl: Crawl, progress: Mapping[str, TableRead], *, named_in: str
-) -> Coverage | None:
-    trail = crawl.trail.branch()
-    try:
-        found = await Discoverer(crawl.client, crawl.surface, trail.emit).discover()
-    except _OF_A_TABLE as failure:  # the list of names, read a moment ago, is not to be had any more
-        await _judge(crawl, trail, named_in, _describe_failure(failure), rows=0)
-        return Coverage(crawl.surface)
-    requests = await _put(crawl, trail, staging.record_alone)
-    for name, verdict in found.unreadable.items():
-        read = progress.get(name)
-        if read is None or read.verdict is None:
-            await _judge(crawl, trail, name, verdict, rows=0)
-    if await _read_tables(crawl, found.tables, progress) is None:
-        return None
-    return Coverage(crawl.surface.with_tables(found.tables), frozenset(found.unreadable), requests)
-
-
-async def _read_tables(
-    crawl: Crawl, tables: Iterable[Table], progress: Mapping[str, TableRead]
-) -> dict[str, str] | None:
-    """Give the verdicts of some tables, None where one is not at its end."""
-    readers = [crawl.open_reader(crawl, table, progress.get(table.name)) for table in tables]
-    async with asyncio.TaskGroup() as reading:
-        for reader in readers:
-            reading.create_task(reader.read(), name=reader.table.name)
-    verdicts = {reader.table.name: reader.verdict for reader in readers if reader.verdict}
-    return verdicts if len(verdicts) == len(readers) else None
-
-
 def _describe_failure(failure: Failure) -> Verdict:
     name: VerdictName = "failed"
     if isinstance(failure, TableDenied):
@@ -127,12 +53,13 @@ def _describe_failure(failure: Failure) -> Verdict:
     return Verdict(name, reason=failure.message)
 
 
-async def _judge(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
+async def judge_table(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
+    """Close a table's read with its verdict, and tell of it."""
     trail.emit(Event(TABLE_JUDGED, {"table": table, "verdict": verdict.name, "rows": rows}))
-    await _put(crawl, trail, staging.judge_table, table=table, verdict=verdict)
+    await put_act(crawl, trail, staging.judge_table, table=table, verdict=verdict)
 
 
-async def _put(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]], **values: object) -> int:
+async def put_act(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]], **values: object) -> int:
     """Have the writer commit an act of `staging` together with the events so far; give how many requests."""
     taken = trail.take()
 
@@ -157,6 +84,7 @@ class Reader:
         self._pages = read.pages if read else 0
         self._rows = read.rows if read else 0
         self._asides: Asides | None = None
+        self._unknown = read.reason if read else None  # what an earlier slice could not read beside the rows
         self.verdict = read.verdict if read else None
 
     async def read(self) -> None:
@@ -170,7 +98,7 @@ class Reader:
         if verdict is None:
             await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
             return
-        await _judge(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
+        await judge_table(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
         self.verdict = verdict.name
 
     async def _read_to_end(self) -> Verdict | None:
@@ -185,14 +113,12 @@ class Reader:
             await self._read_page()
         counted = await self._count()
         verdict = judge_read(rows=self._rows, counted_before=self._counted, counted_after=counted)
-        unknown = self._asides.describe_unknown() if self._asides else None
-        return replace(verdict, reason=verdict.reason or unknown)
+        return replace(verdict, reason=verdict.reason or self._unknown)
 
     async def _read_page(self) -> None:
         client = self._crawl.client
         if self._asides is None:
-            asides = AsideReader(client, self._crawl.surface, self._trail.emit, self._counted)
-            self._asides = await asides.read(self.table)
+            self._asides = await self._read_asides()
         fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
         page = fetched.page
         self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
@@ -200,7 +126,18 @@ class Reader:
             self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
         )
         if page.rows:
-            await self._keep(page)
+            await self._keep(page, asides=self._asides.read)
+
+    async def _read_asides(self) -> Asides:
+        asides = await AsideReader(
+            self._crawl.client, self._crawl.surface, self._trail.emit, self._counted
+        ).read(self.table)
+        unknown = asides.describe_unknown()
+        if unknown is not None and self._unknown is None:
+            # Kept at once: what a later slice can read, these pages lack all the same.
+            self._unknown = unknown
+            await self._put(rereading.note_unknown, table=self.table.name, reason=unknown)
+        return asides
 
     def _check_bounds(self, rows: int, *, limit_rows: int) -> None:
         """Raise ResponseInvalid where an instance gives, or promises, rows without end."""
@@ -214,7 +151,7 @@ class Reader:
                 "for it."
             )
 
-    async def _keep(self, page: Page, *, part: GraphPart | None = None) -> None:
+    async def _keep(self, page: Page, *, part: GraphPart | None = None, asides: Sequence[Aside] = ()) -> None:
         """Stage a page as what its rows say, or as a `part` of which only the keys are known."""
         self._pages += 1
         self._rows += len(page.rows)
@@ -226,7 +163,7 @@ class Reader:
             cursor=self._position.cursor,
             rows=len(page.rows),
             requests=taken.requests,
-            part=part or build_part(self.table, page.rows, asides=self._asides.read if self._asides else ()),
+            part=part or build_part(self.table, page.rows, asides=asides),
             base=self.table.base,
             keys=build_keys(page.rows, called_by=self.table.key),
             scanned=part is not None,
@@ -239,7 +176,7 @@ class Reader:
         await self._crawl.writer.put(write)
 
     async def _put(self, act: Callable[..., Awaitable[None]], **values: object) -> None:
-        await _put(self._crawl, self._trail, act, **values)
+        await put_act(self._crawl, self._trail, act, **values)
 
     async def _count(self) -> int | None:
         """Count the table's rows, None where the account may not: no count is no evidence, not a failure."""

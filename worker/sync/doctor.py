@@ -36,6 +36,7 @@ from jobs.surface import Table
 from jobs.verdict import Verdict
 from worker.postgres import tenants
 from worker.postgres.connection import Connection, in_tenant_rows
+from worker.postgres.discovering import Described
 from worker.postgres.pace import read_pace
 from worker.postgres.tenants import Tenant
 from worker.servicenow import Client
@@ -44,6 +45,7 @@ from worker.sync.discovery import Discoverer
 from worker.sync.opening import open_instance, open_stored, plan_limits
 from worker.sync.pace import kept_pace
 from worker.sync.parts import Parts
+from worker.sync.whole import fetch_whole
 
 _LONGEST_WAIT_SECONDS = 10.0  # somebody sits before it
 _OF_A_TABLE = (TableDenied, TableAbsent, ResponseInvalid)
@@ -198,13 +200,30 @@ class _Doctor:
     async def _look_at_discovered(self, client: Client) -> None:
         """Look at the tables that the instance names itself, where it shows their names."""
         try:
-            found = await Discoverer(client, self._surface, self.emit).discover()
+            names = await self._fetch_names(client)
+            found = await Discoverer(
+                client, self._surface, self.emit, known={}, keep=_forget, must_pause=lambda: False
+            ).discover(names)
         except InstanceFailure:
             return  # the table of their names was looked at, and tells of it
+        assert found is not None, "nothing pauses it"
         for name, verdict in found.unreadable.items():
             self._note(Examined(name, verdict.name, verdict.reason))
         await self._look_at_all(client, found.tables)
 
+    async def _fetch_names(self, client: Client) -> list[str]:
+        discovery = self._surface.discovery
+        if discovery is None:
+            return []
+        table = self._surface.tables[discovery.named_in]
+        named = replace(table, fields=("sys_id", discovery.field), references={})
+        rows = (await fetch_whole(client, named, emit=self.emit)).rows
+        return sorted({row.get(discovery.field, "").strip() for row in rows})
+
     def _note(self, examined: Examined) -> None:
         self._tables.append(examined)
         self._tell(examined)
+
+
+async def _forget(_described: Described) -> None:
+    """Keep nothing: an examination is no run."""

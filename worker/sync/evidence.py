@@ -13,19 +13,34 @@ from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import GONE_LOOKED_UP, TABLE_JUDGED, Event
 from jobs.lookup import BATCH_KEYS, MOST_KEYS, Fate, is_key, judge_gone, judge_missing
 from jobs.surface import Surface, Table
-from worker.postgres import evidence
+from worker.postgres import evidence, staging
 from worker.postgres.connection import Connection
 from worker.postgres.staging import TableRead, sort_reads
+from worker.sync.covering import Coverage
 from worker.sync.crawl import Crawl
 
 _MOST_COUNTS = 40
 """Counts for one table, beyond which keys that differ among each other stay unknown."""
 
 
-async def look_up_gone(
+async def look_up_gone(crawl: Crawl, connection: Connection, coverage: Coverage) -> bool:
+    """Look up what is gone of every table read completely; False when the slice had to pause before the end.
+
+    What was read by the name of a dropped table comes last: what names it must be complete after all look-ups.
+    """
+    reads = coverage.choose_reads(await staging.read_progress(connection, crawl.run))
+    kept = {name: read for name, read in reads.items() if name not in coverage.dropped}
+    if not await _look_up(crawl, connection, surface=coverage.surface, reads=kept):
+        return False
+    if not coverage.dropped:
+        return True
+    reads = coverage.choose_reads(await staging.read_progress(connection, crawl.run))
+    return await _look_up(crawl, connection, surface=coverage.surface, reads=reads)
+
+
+async def _look_up(
     crawl: Crawl, connection: Connection, *, surface: Surface, reads: Mapping[str, TableRead]
 ) -> bool:
-    """Look up what is gone of every table read completely; False when the slice had to pause before the end."""
     gone = await evidence.note_gone(connection, crawl.run, surface=surface, reads=sort_reads(reads))
     for name, keys in gone.items():
         if keys > MOST_KEYS:

@@ -6,14 +6,14 @@ is kept with its cursor, so that the next slice goes on with it. See `jobs.rerea
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from collections.abc import Sequence
+from typing import cast
 
+from jobs.asides import Aside
 from jobs.errors import OrderIgnored, ResponseInvalid, TableDenied
 from jobs.graph import GraphPart
 from jobs.lookup import BATCH_KEYS
-from jobs.page import Position, next_position
+from jobs.page import Page, Position, next_position
 from jobs.rereading import (
     Aggregates,
     Forced,
@@ -27,14 +27,17 @@ from jobs.rereading import (
 from jobs.surface import Table
 from jobs.verdict import Verdict, VerdictName
 from worker.postgres import rereading, staging
-from worker.postgres.connection import Connection
 from worker.postgres.staging import TableRead
 from worker.servicenow import FetchedPage
+from worker.sync.asides import AsideReader
 from worker.sync.crawl import Crawl, Reader
 
-T = TypeVar("T")
 _NOTHING = GraphPart(b"[]", b"[]", 0, 0)
 _MOST_DIFFERING = 10_000
+
+
+class _AsideUnread(Exception):  # noqa: N818  no error but a reason to read the table whole
+    """What is said beside some rows could not be had: only a whole read treats all rows alike."""
 
 
 class Rereader(Reader):
@@ -55,6 +58,7 @@ class Rereader(Reader):
         self._forced = forced
         self._trusts_times = trusts_times
         self._way = cast("Way", read.way) if read else "whole"
+        self._aggregates = read.aggregates if read else None
 
     async def _read_to_end(self) -> Verdict | None:
         if self._crawl.must_pause():
@@ -65,13 +69,13 @@ class Rereader(Reader):
                 return None
             try:
                 verdict = await self._step()
-            except OrderIgnored:  # the bound on time or key was dropped
+            except (OrderIgnored, _AsideUnread):  # of the first, the bound on time or key was dropped
                 await self._restart("whole")
         return verdict or await super()._read_to_end()
 
     async def _begin(self) -> Verdict | None:
         """Ask for the aggregates and decide; a table that stands as it was gets the verdict it had."""
-        now = await self._aggregate()
+        now = self._aggregates = await self._aggregate()
         name, known = self.table.name, self._known
         if now is None:
             await self._put(staging.begin_table, table=name, counted=await self._count())
@@ -83,7 +87,10 @@ class Rereader(Reader):
                 shape=describe_shape(self.table),
                 forced=self._forced,
                 trusts_times=self._trusts_times,
+                is_link=self.table.link is not None,
             )
+            if self._way == "skipped" and known is not None and known.lacks_asides:
+                self._way = "whole" if await self._asides_of().is_answered(self.table) else "skipped"
             if self._way == "skipped" and known is not None:
                 await self._put(rereading.skip_table, table=name)
                 return Verdict(cast("VerdictName", known.verdict), known.hidden, known.reason)
@@ -114,7 +121,10 @@ class Rereader(Reader):
         fetched = await client.fetch_changed(
             self.table, self._position, since=lower_bound(self._known), emit=self._trail.emit
         )
-        await self._take(fetched)
+        if self.table.flags and not self._is_cheaper(fetched.total or len(fetched.page.rows)):
+            await self._restart("whole")
+            return None
+        await self._take(fetched, asides=await self._read_asides_of(fetched.page))
         if not self._position.ended:
             return None
         verdict = await self._verify(after_scan=False)
@@ -132,16 +142,15 @@ class Rereader(Reader):
 
     async def _fetch_differing(self) -> Verdict | None:
         """Fetch the records that a scan found new or changed; one that is gone meanwhile has the table read whole."""
-        keys, differing = await self._ask(
+        # What was read beside the rows of a whole table is older than they are: what changed in between is fetched.
+        has_asides = self.table.flags or self.table.values
+        since = lower_bound(self._known) if has_asides and self._known else None
+        keys, differing = await self._crawl.writer.ask(
             lambda connection: rereading.read_differing(
-                connection, self._crawl.run, table=self.table.name, limit=_MOST_DIFFERING
+                connection, self._crawl.run, table=self.table.name, since=since, limit=_MOST_DIFFERING
             )
         )
-        page_rows = self._crawl.client.limits.page_rows
-        counted = self._counted or 0
-        if not is_fetch_cheaper(
-            differing=differing, counted=counted, batch_keys=BATCH_KEYS, page_rows=page_rows
-        ):
+        if not self._is_cheaper(differing):
             await self._restart("whole")
             return None
         for start in range(0, len(keys), BATCH_KEYS):
@@ -152,7 +161,7 @@ class Rereader(Reader):
             if len(page.rows) < len(batch):
                 await self._restart("whole")
                 return None
-            await self._keep(page)
+            await self._keep(page, asides=await self._read_asides_of(page))
         if len(keys) < differing:
             return None
         verdict = await self._verify(after_scan=True)
@@ -161,24 +170,42 @@ class Rereader(Reader):
         return verdict
 
     async def _verify(self, *, after_scan: bool) -> Verdict | None:
-        """Compare what is known now with what the instance counts now: equal is complete."""
-        now = await self._aggregate()
-        known = await self._ask(
+        """Compare what is known now with what the instance counted before, or counts now: equal is complete."""
+        known = await self._crawl.writer.ask(
             lambda connection: rereading.read_known_aggregates(
                 connection, self._crawl.run, table=self.table.name, scanned=after_scan
             )
         )
-        if now != known:
+        if known != self._aggregates and known != await self._aggregate():
             return None
         await self._put(rereading.verify_table, table=self.table.name, aggregates=known)
         return Verdict("complete")
 
-    async def _take(self, fetched: FetchedPage, *, part: GraphPart | None = None) -> None:
+    def _is_cheaper(self, differing: int) -> bool:
+        return is_fetch_cheaper(
+            differing=differing,
+            counted=self._counted or 0,
+            batch_keys=BATCH_KEYS,
+            page_rows=self._crawl.client.limits.page_rows,
+        )
+
+    def _asides_of(self) -> AsideReader:
+        return AsideReader(self._crawl.client, self._crawl.surface, self._trail.emit, self._counted)
+
+    async def _read_asides_of(self, page: Page) -> tuple[Aside, ...]:
+        try:
+            return await self._asides_of().read_of(self.table, page.rows)
+        except (TableDenied, ResponseInvalid) as failure:
+            raise _AsideUnread from failure
+
+    async def _take(
+        self, fetched: FetchedPage, *, part: GraphPart | None = None, asides: Sequence[Aside] = ()
+    ) -> None:
         page, limit_rows = fetched.page, fetched.limit_rows
         self._check_bounds(len(page.rows), limit_rows=limit_rows)
         self._position = next_position(self._position, page, limit_rows=limit_rows, total=fetched.total)
         if page.rows:
-            await self._keep(page, part=part)
+            await self._keep(page, part=part, asides=asides)
 
     async def _restart(self, way: Way) -> None:
         self._way, self._position, self._pages, self._rows = way, Position(), 0, 0
@@ -189,13 +216,3 @@ class Rereader(Reader):
             return await self._crawl.client.fetch_aggregates(self.table, emit=self._trail.emit)
         except (TableDenied, ResponseInvalid):
             return None
-
-    async def _ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
-        """Ask the database, when all that was staged so far is written."""
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        async def ask(connection: Connection) -> None:
-            answer.set_result(await question(connection))
-
-        await self._crawl.writer.put(ask)
-        return await answer

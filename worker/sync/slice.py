@@ -37,7 +37,8 @@ from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import TableRead
 from worker.servicenow import Client
 from worker.sync.canaries import send_canaries
-from worker.sync.crawl import Coverage, Crawl, Reader, crawl_tables
+from worker.sync.covering import Coverage, crawl_tables
+from worker.sync.crawl import Crawl, Reader
 from worker.sync.evidence import look_up_gone
 from worker.sync.lease import held_lease
 from worker.sync.opening import Opened, open_instance, open_stored, plan_limits
@@ -168,8 +169,7 @@ class _Slice:
         coverage = await crawl_tables(crawl, progress)
         if coverage is None:
             return None
-        reads = coverage.choose_reads(await staging.read_progress(self._connection, self._run))
-        is_settled = await look_up_gone(crawl, self._connection, surface=coverage.surface, reads=reads)
+        is_settled = await look_up_gone(crawl, self._connection, coverage)
         return coverage if is_settled else None
 
     async def _record_unwritten(self) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from worker.postgres.connection import Connection, translated_errors
 
+T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], Awaitable[None]]
 
 _WAITING = 8
@@ -30,6 +31,16 @@ class Writer:
     async def put(self, work: Work) -> None:
         """Hand over work; waits while too much is waiting."""
         await self._queue.put(work)
+
+    async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
+        """Ask the database, when all that was handed over so far is written."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def work(connection: Connection) -> None:
+            answer.set_result(await question(connection))
+
+        await self.put(work)
+        return await answer
 
     async def finish(self) -> None:
         """Let `run` end after what is waiting."""
