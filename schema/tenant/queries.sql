@@ -467,3 +467,14 @@ SELECT from_id, kind, to_id, source, state, attributes FROM (
     UNION ALL
     SELECT from_id, kind, to_id, source, state, attributes, since, until FROM {tenant}.edge_history
 ) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint ORDER BY from_id, kind, to_id, source
+
+-- name: keep_check
+-- Note that a run found the revision in force unchanged: it is as of that run now.
+UPDATE {tenant}.revision
+SET checked_run_id = %(run)s::uuid, checked_as_of = %(as_of)s::timestamptz,
+    checked_complete_as_of = coalesce(%(complete_as_of)s::timestamptz, checked_complete_as_of)
+WHERE revision = %(revision)s::bigint
+
+-- name: notify_revision
+-- Wake those who listen when the transaction commits: a hint that names nobody; the feed is the truth.
+SELECT pg_notify('zaptik_revision', reference::text) FROM {tenant}.reference
