@@ -641,104 +641,165 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
             FROM (( VALUES ('sysrule_assignment'::text), ('dl_definition'::text), ('dl_matcher'::text), ('awa_service_channel'::text), ('awa_queue'::text), ('awa_eligibility_pool'::text)) k(table_name)
               LEFT JOIN verdict v ON ((v.table_name = k.table_name)))
            WHERE (COALESCE(v.verdict, 'unknown'::text) <> ALL (ARRAY['complete'::text, 'absent'::text]))
-         ), told AS (
+         ), step AS MATERIALIZED (
           SELECT f.route,
              i.step,
+             f.moves[i.step] AS move,
              f.ids[i.step] AS from_id,
-             m.kind,
              f.ids[(i.step + 1)] AS to_id,
+             f.sources[i.step] AS source,
+             f.states[i.step] AS state,
+             f.reads[i.step] AS read_table,
+             (i.step = cardinality(f.kinds)) AS is_last
+            FROM (found f
+              CROSS JOIN LATERAL generate_subscripts(f.kinds, 1) i(step))
+         ), rival AS MATERIALIZED (
+          SELECT r.at,
+             r.rule,
+             (
+                 CASE
+                     WHEN (r.place IS NULL) THEN count(*) OVER (PARTITION BY r.at)
+                     ELSE count(*) OVER (PARTITION BY r.at ORDER BY r.place NULLS FIRST)
+                 END > 1) AS is_late
+            FROM ( SELECT e.to_id AS at,
+                     e.from_id AS rule,
+                         CASE
+                             WHEN ((n.attributes ->> 'order'::text) ~ '^-?[0-9]{1,9}$'::text) THEN ((n.attributes ->> 'order'::text))::integer
+                             ELSE NULL::integer
+                         END AS place
+                    FROM ((( SELECT DISTINCT s.from_id
+                            FROM step s
+                           WHERE (s.move = 17)) t
+                      JOIN tenant_example.edge e ON (((e.to_id = t.from_id) AND (e.kind = 'APPLIES_TO'::text))))
+                      JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
+                   WHERE ((split_part(e.from_id, ':'::text, 1) = 'sysrule_assignment'::text) AND ((n.attributes ->> 'active'::text) IS DISTINCT FROM 'false'::text))) r
+         ), ends AS MATERIALIZED (
+          SELECT s.route,
+             s.step,
+             s.move,
+             s.from_id,
+             s.to_id,
+             s.source,
+             s.state,
+             s.read_table,
+             s.is_last,
              m.direction,
+             m.kind,
              m.engine,
-             (i.step = cardinality(f.kinds)) AS is_last,
-             (format(m.reason, COALESCE(a.name, '?'::text), COALESCE(b.name, '?'::text), substr(f.ids[i.step], (strpos(f.ids[i.step], ':'::text) + 1)), substr(f.ids[(i.step + 1)], (strpos(f.ids[(i.step + 1)], ':'::text) + 1)), split_part(f.sources[i.step], ':'::text, 3)) || COALESCE(((' (order '::text || NULLIF((b.attributes ->> 'order'::text), ''::text)) || ')'::text), ''::text)) AS words,
-             ((('false'::text = (b.attributes ->> 'active'::text)) OR ('false'::text =
-                 CASE i.step
-                     WHEN 1 THEN (a.attributes ->> 'active'::text)
-                     ELSE NULL::text
-                 END)) IS TRUE) AS is_inactive,
+             m.reason,
+             a.name AS from_name,
+             b.name AS to_name,
+             substr(s.from_id, (strpos(s.from_id, ':'::text) + 1)) AS from_key,
+             substr(s.to_id, (strpos(s.to_id, ':'::text) + 1)) AS to_key,
+             (b.attributes ->> 'order'::text) AS place,
+                 CASE
+                     WHEN (s.step = 1) THEN a.attributes
+                     ELSE NULL::jsonb
+                 END AS begins,
+             b.attributes AS leads,
+             split_part(s.from_id, ':'::text, 1) AS from_table,
+             split_part(s.to_id, ':'::text, 1) AS to_table,
+             COALESCE(v.is_late, false) AS is_late
+            FROM ((((step s
+              JOIN tenant_example.routing_move m USING (move))
+              LEFT JOIN tenant_example.node a ON ((a.node_id = s.from_id)))
+              LEFT JOIN tenant_example.node b ON ((b.node_id = s.to_id)))
+              LEFT JOIN rival v ON (((s.move = 17) AND (v.at = s.from_id) AND (v.rule = s.to_id))))
+         ), rests AS MATERIALIZED (
+          SELECT t.read_table,
+             t.source_table,
+             string_agg(format('table %s is %s'::text, k.name, COALESCE(v.verdict, 'not read'::text)), ', '::text ORDER BY k.name) AS told
+            FROM ((( SELECT DISTINCT s.read_table,
+                     split_part(s.source, ':'::text, 1) AS source_table
+                    FROM step s) t
+              CROSS JOIN LATERAL ( SELECT t.read_table AS name
+                 UNION
+                  SELECT t.source_table) k)
+              LEFT JOIN verdict v ON ((v.table_name = k.name)))
+           WHERE (COALESCE(v.verdict, 'unknown'::text) <> 'complete'::text)
+           GROUP BY t.read_table, t.source_table
+         ), engine AS MATERIALIZED (
+          SELECT DISTINCT e.engine
+            FROM ends e
+           WHERE (e.is_last AND (NOT (EXISTS ( SELECT
+                    FROM ends other
+                   WHERE ((other.route = e.route) AND ((('false'::text = (other.begins ->> 'active'::text)) OR ('false'::text = (other.leads ->> 'active'::text))) IS TRUE))))))
+         ), others AS MATERIALIZED (
+          SELECT e.engine,
+             ( SELECT string_agg(o.engine, ', '::text ORDER BY o.engine) AS string_agg
+                    FROM engine o
+                   WHERE (o.engine <> e.engine)) AS told
+            FROM ( SELECT DISTINCT d.engine
+                    FROM ends d
+                   WHERE d.is_last) e
+         ), judged AS MATERIALIZED (
+          SELECT e.route,
+             e.step,
+             e.move,
+             e.from_id,
+             e.to_id,
+             e.source,
+             e.state,
+             e.read_table,
+             e.is_last,
+             e.direction,
+             e.kind,
+             e.engine,
+             e.reason,
+             e.from_name,
+             e.to_name,
+             e.from_key,
+             e.to_key,
+             e.place,
+             e.begins,
+             e.leads,
+             e.from_table,
+             e.to_table,
+             e.is_late,
              array_remove(ARRAY[
                  CASE
-                     WHEN (m.engine = ANY (ARRAY['a workflow'::text, 'a flow'::text])) THEN 'which is never read'::text
+                     WHEN (e.engine = ANY (ARRAY['a workflow'::text, 'a flow'::text])) THEN 'which is never read'::text
                      ELSE NULL::text
                  END,
                  CASE
-                     WHEN ((b.attributes ->> 'active'::text) = 'false'::text) THEN 'it is inactive'::text
-                     WHEN ((i.step = 1) AND ((a.attributes ->> 'active'::text) = 'false'::text)) THEN 'the start is inactive'::text
+                     WHEN ((e.leads ->> 'active'::text) = 'false'::text) THEN 'it is inactive'::text
+                     WHEN ((e.begins ->> 'active'::text) = 'false'::text) THEN 'the start is inactive'::text
                      ELSE NULL::text
                  END,
                  CASE
-                     WHEN ((f.states[i.step] <> 'resolved'::text) AND (m.direction = 'out'::text) AND (m.kind !~ '^RUNS_'::text) AND (split_part(f.ids[(i.step + 1)], ':'::text, 1) <> 'sys_db_object'::text)) THEN ('the other end is '::text || f.states[i.step])
+                     WHEN ((e.state <> 'resolved'::text) AND (e.direction = 'out'::text) AND (e.kind !~ '^RUNS_'::text) AND (e.to_table <> 'sys_db_object'::text)) THEN ('the other end is '::text || e.state)
                      ELSE NULL::text
                  END,
                  CASE
-                     WHEN ((b.attributes ->> 'condition'::text) <> ''::text) THEN ('only if '::text || (b.attributes ->> 'condition'::text))
-                     WHEN ((i.step = 1) AND ((a.attributes ->> 'condition'::text) <> ''::text)) THEN ('only if '::text || (a.attributes ->> 'condition'::text))
+                     WHEN ((e.leads ->> 'condition'::text) <> ''::text) THEN ('only if '::text || (e.leads ->> 'condition'::text))
+                     WHEN ((e.begins ->> 'condition'::text) <> ''::text) THEN ('only if '::text || (e.begins ->> 'condition'::text))
                      ELSE NULL::text
                  END,
                  CASE
-                     WHEN (('true'::text = (b.attributes ->> 'opaque'::text)) OR ('true'::text =
-                     CASE i.step
-                         WHEN 1 THEN (a.attributes ->> 'opaque'::text)
-                         ELSE NULL::text
-                     END)) THEN 'a script decides, which is never read'::text
-                     WHEN ((((b.attributes ->> 'opaque'::text) IS NULL) AND (split_part(f.ids[(i.step + 1)], ':'::text, 1) = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text]))) OR ((i.step = 1) AND ((a.attributes ->> 'opaque'::text) IS NULL) AND (split_part(f.ids[1], ':'::text, 1) = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text])))) THEN 'whether a script decides is not known'::text
-                     ELSE NULL::text
-                 END,
-                 CASE m.move
-                     WHEN 21 THEN 'only for records that the row fits'::text
+                     WHEN (('true'::text = (e.begins ->> 'opaque'::text)) OR ('true'::text = (e.leads ->> 'opaque'::text))) THEN 'a script decides, which is never read'::text
+                     WHEN ((((e.leads ->> 'opaque'::text) IS NULL) AND (e.to_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text]))) OR ((e.step = 1) AND ((e.begins ->> 'opaque'::text) IS NULL) AND (e.from_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text])))) THEN 'whether a script decides is not known'::text
                      ELSE NULL::text
                  END,
                  CASE
-                     WHEN ((m.move = 17) AND ((b.attributes ->> 'active'::text) IS DISTINCT FROM 'false'::text) AND (EXISTS ( SELECT
-                        FROM (tenant_example.edge e
-                          JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
-                       WHERE ((e.to_id = f.ids[i.step]) AND (e.kind = 'APPLIES_TO'::text) AND (n.node_id ~~ 'sysrule_assignment:%'::text) AND (n.node_id <> b.node_id) AND ((n.attributes ->> 'active'::text) IS DISTINCT FROM 'false'::text) AND
-                             CASE
-                                 WHEN (((n.attributes ->> 'order'::text) ~ '^-?[0-9]{1,9}$'::text) AND ((b.attributes ->> 'order'::text) ~ '^-?[0-9]{1,9}$'::text)) THEN (((n.attributes ->> 'order'::text))::integer <= ((b.attributes ->> 'order'::text))::integer)
-                                 ELSE true
-                             END)))) THEN 'unless an earlier rule matches'::text
+                     WHEN (e.move = 21) THEN 'only for records that the row fits'::text
                      ELSE NULL::text
-                 END, ( SELECT string_agg(format('table %s is %s'::text, t.name, COALESCE(v.verdict, 'not read'::text)), ', '::text ORDER BY t.name) AS string_agg
-                    FROM (( SELECT DISTINCT u.name
-                            FROM unnest(ARRAY[f.reads[i.step], split_part(f.sources[i.step], ':'::text, 1)]) u(name)) t
-                      LEFT JOIN verdict v ON ((v.table_name = t.name)))
-                   WHERE (COALESCE(v.verdict, 'unknown'::text) <> 'complete'::text)),
+                 END,
                  CASE
-                     WHEN (m.move = ANY (ARRAY[17, 18, 23])) THEN ( SELECT b_1.tables
-                        FROM blind b_1)
+                     WHEN e.is_late THEN 'unless an earlier rule matches'::text
+                     ELSE NULL::text
+                 END, r.told,
+                 CASE
+                     WHEN (e.move = ANY (ARRAY[17, 18, 23])) THEN ( SELECT b.tables
+                        FROM blind b)
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN e.is_last THEN (('so may '::text || o.told) || ', in no defined order'::text)
                      ELSE NULL::text
                  END], NULL::text) AS notes
-            FROM ((((found f
-              CROSS JOIN LATERAL generate_subscripts(f.kinds, 1) i(step))
-              JOIN tenant_example.routing_move m ON ((m.move = f.moves[i.step])))
-              LEFT JOIN tenant_example.node a ON ((a.node_id = f.ids[i.step])))
-              LEFT JOIN tenant_example.node b ON ((b.node_id = f.ids[(i.step + 1)])))
-         ), engine AS (
-          SELECT DISTINCT t.engine
-            FROM told t
-           WHERE (t.is_last AND (NOT (EXISTS ( SELECT
-                    FROM told other
-                   WHERE ((other.route = t.route) AND other.is_inactive)))))
-         ), judged AS (
-          SELECT t.route,
-             t.step,
-             t.from_id,
-             t.kind,
-             t.to_id,
-             t.direction,
-             t.engine,
-             t.is_last,
-             t.words,
-             t.is_inactive,
-             t.notes,
-             (t.notes ||
-                 CASE
-                     WHEN t.is_last THEN array_remove(ARRAY[( SELECT (('so may '::text || string_agg(e.engine, ', '::text ORDER BY e.engine)) || ', in no defined order'::text)
-                        FROM engine e
-                       WHERE (e.engine <> t.engine))], NULL::text)
-                     ELSE '{}'::text[]
-                 END) AS all_notes
-            FROM told t
+            FROM ((ends e
+              LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)))))
+              LEFT JOIN others o ON ((o.engine = e.engine)))
          )
   SELECT c.route,
      c.step,
@@ -755,12 +816,12 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
      j.from_id,
      j.kind,
      j.to_id,
-     (j.words ||
+     ((format(j.reason, COALESCE(j.from_name, '?'::text), COALESCE(j.to_name, '?'::text), j.from_key, j.to_key, split_part(j.source, ':'::text, 3)) || COALESCE(((' (order '::text || NULLIF(j.place, ''::text)) || ')'::text), ''::text)) ||
          CASE
-             WHEN (j.all_notes = '{}'::text[]) THEN ''::text
-             ELSE ('; '::text || array_to_string(j.all_notes, '; '::text))
+             WHEN (j.notes = '{}'::text[]) THEN ''::text
+             ELSE ('; '::text || array_to_string(j.notes, '; '::text))
          END),
-     (j.all_notes = '{}'::text[]),
+     (j.notes = '{}'::text[]),
      j.direction
     FROM judged j;
 END;
@@ -910,9 +971,11 @@ ALTER TABLE ONLY tenant_example.table_state
 
 CREATE INDEX edge_history_since ON tenant_example.edge_history USING btree (since);
 
+CREATE INDEX edge_history_to ON tenant_example.edge_history USING btree (to_id);
+
 CREATE INDEX edge_history_until ON tenant_example.edge_history USING btree (until);
 
-CREATE INDEX edge_since ON tenant_example.edge USING brin (since) WITH (pages_per_range='8', autosummarize='on');
+CREATE INDEX edge_since ON tenant_example.edge USING brin (since int8_minmax_multi_ops) WITH (pages_per_range='8', autosummarize='on');
 
 CREATE INDEX edge_to ON tenant_example.edge USING btree (to_id);
 
@@ -920,7 +983,7 @@ CREATE INDEX node_history_since ON tenant_example.node_history USING btree (sinc
 
 CREATE INDEX node_history_until ON tenant_example.node_history USING btree (until);
 
-CREATE INDEX node_since ON tenant_example.node USING brin (since) WITH (pages_per_range='8', autosummarize='on');
+CREATE INDEX node_since ON tenant_example.node USING brin (since int8_minmax_multi_ops) WITH (pages_per_range='8', autosummarize='on');
 
 ALTER TABLE ONLY tenant_example.feed
     ADD CONSTRAINT feed_revision_fkey FOREIGN KEY (revision) REFERENCES tenant_example.revision(revision);

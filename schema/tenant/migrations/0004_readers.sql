@@ -13,14 +13,18 @@ GRANT UPDATE (checked_run_id, checked_as_of, checked_complete_as_of) ON {tenant}
 CREATE TABLE {tenant}.reference (reference uuid NOT NULL DEFAULT gen_random_uuid());
 INSERT INTO {tenant}.reference DEFAULT VALUES;
 
--- For the difference of two revisions. On `node` and `edge` BRIN, which leaves updates HOT (from PostgreSQL 16 on).
+-- For the difference of two revisions, and for what led to a node. On `node` and `edge` BRIN, which leaves updates HOT
+-- (from PostgreSQL 16 on); by intervals, since a page has rows of many revisions.
 CREATE INDEX node_history_since ON {tenant}.node_history (since);
 CREATE INDEX edge_history_since ON {tenant}.edge_history (since);
+CREATE INDEX edge_history_to ON {tenant}.edge_history (to_id);
 DO $$
 BEGIN
     IF current_setting('server_version_num')::integer >= 160000 THEN
-        CREATE INDEX node_since ON {tenant}.node USING brin (since) WITH (pages_per_range = 8, autosummarize = on);
-        CREATE INDEX edge_since ON {tenant}.edge USING brin (since) WITH (pages_per_range = 8, autosummarize = on);
+        CREATE INDEX node_since ON {tenant}.node USING brin (since int8_minmax_multi_ops)
+            WITH (pages_per_range = 8, autosummarize = on);
+        CREATE INDEX edge_since ON {tenant}.edge USING brin (since int8_minmax_multi_ops)
+            WITH (pages_per_range = 8, autosummarize = on);
     END IF;
 END
 $$;
@@ -323,76 +327,93 @@ BEGIN ATOMIC
                      ('awa_eligibility_pool')) AS k (table_name)
         LEFT JOIN verdict v ON v.table_name = k.table_name
         WHERE coalesce(v.verdict, 'unknown') NOT IN ('complete', 'absent')
-    ), told AS (
-        SELECT f.route, i.step, f.ids[i.step] AS from_id, m.kind, f.ids[i.step + 1] AS to_id, m.direction, m.engine,
-               i.step = cardinality(f.kinds) AS is_last,
-               format(m.reason, coalesce(a.name, '?'), coalesce(b.name, '?'),
-                      substr(f.ids[i.step], strpos(f.ids[i.step], ':') + 1),
-                      substr(f.ids[i.step + 1], strpos(f.ids[i.step + 1], ':') + 1),
-                      split_part(f.sources[i.step], ':', 3))
-               || coalesce(' (order ' || nullif(b.attributes ->> 'order', '') || ')', '') AS words,
-               'false' IN (b.attributes ->> 'active', CASE i.step WHEN 1 THEN a.attributes ->> 'active' END)
-                   IS TRUE AS is_inactive,
-               array_remove(ARRAY[
-                   CASE WHEN m.engine IN ('a workflow', 'a flow') THEN 'which is never read' END,
-                   CASE WHEN b.attributes ->> 'active' = 'false' THEN 'it is inactive'
-                        WHEN i.step = 1 AND a.attributes ->> 'active' = 'false' THEN 'the start is inactive' END,
-                   CASE WHEN f.states[i.step] <> 'resolved' AND m.direction = 'out' AND m.kind !~ '^RUNS_'
-                             AND split_part(f.ids[i.step + 1], ':', 1) <> 'sys_db_object'
-                        THEN 'the other end is ' || f.states[i.step] END,
-                   CASE WHEN b.attributes ->> 'condition' <> '' THEN 'only if ' || (b.attributes ->> 'condition')
-                        WHEN i.step = 1 AND a.attributes ->> 'condition' <> ''
-                        THEN 'only if ' || (a.attributes ->> 'condition') END,
-                   CASE WHEN 'true' IN (b.attributes ->> 'opaque',
-                                        CASE i.step WHEN 1 THEN a.attributes ->> 'opaque' END)
+    ), step AS MATERIALIZED (
+        SELECT f.route, i.step, f.moves[i.step] AS move, f.ids[i.step] AS from_id, f.ids[i.step + 1] AS to_id,
+               f.sources[i.step] AS source, f.states[i.step] AS state, f.reads[i.step] AS read_table,
+               i.step = cardinality(f.kinds) AS is_last
+        FROM found f CROSS JOIN LATERAL generate_subscripts(f.kinds, 1) AS i (step)
+    ), rival AS MATERIALIZED (
+        -- The active rules of the tables that are come by, and whether another may come first. Two of the same order,
+        -- or of one that is no number: either may.
+        SELECT r.at, r.rule, CASE WHEN r.place IS NULL THEN count(*) OVER (PARTITION BY r.at)
+                                  ELSE count(*) OVER (PARTITION BY r.at ORDER BY r.place NULLS FIRST) END > 1 AS is_late
+        FROM (SELECT e.to_id AS at, e.from_id AS rule,
+                     CASE WHEN n.attributes ->> 'order' ~ '^-?[0-9]{1,9}$' THEN (n.attributes ->> 'order')::integer
+                     END AS place
+              FROM (SELECT DISTINCT s.from_id FROM step s WHERE s.move = 17) t
+              JOIN {tenant}.edge e ON e.to_id = t.from_id AND e.kind = 'APPLIES_TO'
+              JOIN {tenant}.node n ON n.node_id = e.from_id
+              WHERE split_part(e.from_id, ':', 1) = 'sysrule_assignment'
+                AND n.attributes ->> 'active' IS DISTINCT FROM 'false') r
+    ), ends AS MATERIALIZED (
+        -- Each step with the records at both ends; of the one that is walked from, what counts is said at its own step.
+        SELECT s.*, m.direction, m.kind, m.engine, m.reason, a.name AS from_name, b.name AS to_name,
+               substr(s.from_id, strpos(s.from_id, ':') + 1) AS from_key,
+               substr(s.to_id, strpos(s.to_id, ':') + 1) AS to_key,
+               b.attributes ->> 'order' AS place,
+               CASE WHEN s.step = 1 THEN a.attributes END AS begins, b.attributes AS leads,
+               split_part(s.from_id, ':', 1) AS from_table, split_part(s.to_id, ':', 1) AS to_table,
+               coalesce(v.is_late, false) AS is_late
+        FROM step s
+        JOIN {tenant}.routing_move m USING (move)
+        LEFT JOIN {tenant}.node a ON a.node_id = s.from_id
+        LEFT JOIN {tenant}.node b ON b.node_id = s.to_id
+        LEFT JOIN rival v ON s.move = 17 AND v.at = s.from_id AND v.rule = s.to_id
+    ), rests AS MATERIALIZED (
+        -- The tables that steps rest on and that were not read whole.
+        SELECT t.read_table, t.source_table,
+               string_agg(format('table %s is %s', k.name, coalesce(v.verdict, 'not read')), ', ' ORDER BY k.name)
+                   AS told
+        FROM (SELECT DISTINCT s.read_table, split_part(s.source, ':', 1) AS source_table FROM step s) t
+        CROSS JOIN LATERAL (SELECT t.read_table AS name UNION SELECT t.source_table) k
+        LEFT JOIN verdict v ON v.table_name = k.name
+        WHERE coalesce(v.verdict, 'unknown') <> 'complete'
+        GROUP BY t.read_table, t.source_table
+    ), engine AS MATERIALIZED (
+        SELECT DISTINCT e.engine FROM ends e
+        WHERE e.is_last AND NOT EXISTS (
+            SELECT FROM ends other WHERE other.route = e.route
+              AND 'false' IN (other.begins ->> 'active', other.leads ->> 'active') IS TRUE)
+    ), others AS MATERIALIZED (
+        SELECT e.engine, (SELECT string_agg(o.engine, ', ' ORDER BY o.engine) FROM engine o WHERE o.engine <> e.engine)
+                   AS told
+        FROM (SELECT DISTINCT d.engine FROM ends d WHERE d.is_last) e
+    ), judged AS MATERIALIZED (
+        SELECT e.*, array_remove(ARRAY[
+                   CASE WHEN e.engine IN ('a workflow', 'a flow') THEN 'which is never read' END,
+                   CASE WHEN e.leads ->> 'active' = 'false' THEN 'it is inactive'
+                        WHEN e.begins ->> 'active' = 'false' THEN 'the start is inactive' END,
+                   -- a table is called by its name, and routes by it whether or not its description is read
+                   CASE WHEN e.state <> 'resolved' AND e.direction = 'out' AND e.kind !~ '^RUNS_'
+                             AND e.to_table <> 'sys_db_object' THEN 'the other end is ' || e.state END,
+                   CASE WHEN e.leads ->> 'condition' <> '' THEN 'only if ' || (e.leads ->> 'condition')
+                        WHEN e.begins ->> 'condition' <> '' THEN 'only if ' || (e.begins ->> 'condition') END,
+                   CASE WHEN 'true' IN (e.begins ->> 'opaque', e.leads ->> 'opaque')
                         THEN 'a script decides, which is never read'
-                        WHEN (b.attributes ->> 'opaque' IS NULL AND split_part(f.ids[i.step + 1], ':', 1) IN (
-                                  'sysrule_assignment', 'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task',
-                                  'awa_queue'))
-                          OR (i.step = 1 AND a.attributes ->> 'opaque' IS NULL AND split_part(f.ids[1], ':', 1) IN (
-                                  'sysrule_assignment', 'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task',
-                                  'awa_queue'))
+                        WHEN (e.leads ->> 'opaque' IS NULL AND e.to_table IN ('sysrule_assignment',
+                                  'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task', 'awa_queue'))
+                          OR (e.step = 1 AND e.begins ->> 'opaque' IS NULL AND e.from_table IN ('sysrule_assignment',
+                                  'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task', 'awa_queue'))
                         THEN 'whether a script decides is not known' END,
-                   CASE m.move WHEN 21 THEN 'only for records that the row fits' END,
-                   CASE WHEN m.move = 17 AND b.attributes ->> 'active' IS DISTINCT FROM 'false' AND EXISTS (
-                            -- Two rules of the same order, or of one that is no number: either may be first.
-                            SELECT FROM {tenant}.edge e JOIN {tenant}.node n ON n.node_id = e.from_id
-                            WHERE e.to_id = f.ids[i.step] AND e.kind = 'APPLIES_TO'
-                              AND n.node_id LIKE 'sysrule_assignment:%' AND n.node_id <> b.node_id
-                              AND n.attributes ->> 'active' IS DISTINCT FROM 'false'
-                              AND CASE WHEN n.attributes ->> 'order' ~ '^-?[0-9]{1,9}$'
-                                            AND b.attributes ->> 'order' ~ '^-?[0-9]{1,9}$'
-                                       THEN (n.attributes ->> 'order')::integer <= (b.attributes ->> 'order')::integer
-                                       ELSE true END)
-                        THEN 'unless an earlier rule matches' END,
-                   (SELECT string_agg(format('table %s is %s', t.name, coalesce(v.verdict, 'not read')), ', '
-                                      ORDER BY t.name)
-                    FROM (SELECT DISTINCT u.name FROM unnest(ARRAY[
-                              f.reads[i.step], split_part(f.sources[i.step], ':', 1)]) AS u (name)) t
-                    LEFT JOIN verdict v ON v.table_name = t.name
-                    WHERE coalesce(v.verdict, 'unknown') <> 'complete'),
-                   CASE WHEN m.move IN (17, 18, 23) THEN (SELECT b.tables FROM blind b) END
+                   CASE WHEN e.move = 21 THEN 'only for records that the row fits' END,
+                   CASE WHEN e.is_late THEN 'unless an earlier rule matches' END,
+                   r.told,
+                   CASE WHEN e.move IN (17, 18, 23) THEN (SELECT b.tables FROM blind b) END,
+                   CASE WHEN e.is_last THEN 'so may ' || o.told || ', in no defined order' END
                ], NULL) AS notes
-        FROM found f
-        CROSS JOIN LATERAL generate_subscripts(f.kinds, 1) AS i (step)
-        JOIN {tenant}.routing_move m ON m.move = f.moves[i.step]
-        LEFT JOIN {tenant}.node a ON a.node_id = f.ids[i.step]
-        LEFT JOIN {tenant}.node b ON b.node_id = f.ids[i.step + 1]
-    ), engine AS (
-        SELECT DISTINCT t.engine FROM told t
-        WHERE t.is_last AND NOT EXISTS (SELECT FROM told other WHERE other.route = t.route AND other.is_inactive)
-    ), judged AS (
-        SELECT t.*, t.notes || CASE WHEN t.is_last THEN array_remove(ARRAY[
-                   (SELECT 'so may ' || string_agg(e.engine, ', ' ORDER BY e.engine) || ', in no defined order'
-                    FROM engine e WHERE e.engine <> t.engine)], NULL) ELSE '{}' END AS all_notes
-        FROM told t
+        FROM ends e
+        LEFT JOIN rests r ON r.read_table = e.read_table AND r.source_table = split_part(e.source, ':', 1)
+        LEFT JOIN others o ON o.engine = e.engine
     )
     SELECT c.route, c.step, c.from_id, c.kind, c.to_id, c.reason, c.certain, c.direction
     FROM {tenant}.check_routes($1) c
     UNION ALL
     SELECT j.route, j.step, j.from_id, j.kind, j.to_id,
-           j.words || CASE WHEN j.all_notes = '{}' THEN '' ELSE '; ' || array_to_string(j.all_notes, '; ') END,
-           j.all_notes = '{}', j.direction
+           format(j.reason, coalesce(j.from_name, '?'), coalesce(j.to_name, '?'), j.from_key, j.to_key,
+                  split_part(j.source, ':', 3))
+           || coalesce(' (order ' || nullif(j.place, '') || ')', '')
+           || CASE WHEN j.notes = '{}' THEN '' ELSE '; ' || array_to_string(j.notes, '; ') END,
+           j.notes = '{}', j.direction
     FROM judged j;
 END;
 
