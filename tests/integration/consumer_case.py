@@ -27,10 +27,10 @@ class Login:
 
 
 @asynccontextmanager
-async def a_login(admin: Connection, admin_url: str, *, attributes: str = "") -> AsyncIterator[Login]:
+async def a_login(admin: Connection, admin_url: str, *, attributes: str = "LOGIN") -> AsyncIterator[Login]:
     """Make a login with a random name and password, and drop it at the end."""
     name, password = f"service_{secrets.token_hex(4)}", secrets.token_urlsafe(16)
-    await admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' {attributes}".encode())
+    await admin.execute(f"CREATE ROLE {name} PASSWORD '{password}' {attributes}".encode())
     parts = urlsplit(admin_url)
     url = urlunsplit(parts._replace(netloc=f"{name}:{password}@{parts.netloc.rpartition('@')[2]}"))
     try:
