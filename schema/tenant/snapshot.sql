@@ -670,7 +670,11 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                     FROM ((( SELECT DISTINCT s.from_id
                             FROM step s
                            WHERE (s.move = 17)) t
-                      JOIN tenant_example.edge e ON (((e.to_id = t.from_id) AND (e.kind = 'APPLIES_TO'::text))))
+                      CROSS JOIN LATERAL ( SELECT a.from_id,
+                             a.to_id
+                            FROM tenant_example.edge a
+                           WHERE ((a.to_id = t.from_id) AND (a.kind = 'APPLIES_TO'::text))
+                          OFFSET 0) e)
                       JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
                    WHERE ((split_part(e.from_id, ':'::text, 1) = 'sysrule_assignment'::text) AND ((n.attributes ->> 'active'::text) IS DISTINCT FROM 'false'::text))) r
          ), ends AS MATERIALIZED (

@@ -341,7 +341,9 @@ BEGIN ATOMIC
                      CASE WHEN n.attributes ->> 'order' ~ '^-?[0-9]{1,9}$' THEN (n.attributes ->> 'order')::integer
                      END AS place
               FROM (SELECT DISTINCT s.from_id FROM step s WHERE s.move = 17) t
-              JOIN {tenant}.edge e ON e.to_id = t.from_id AND e.kind = 'APPLIES_TO'
+              CROSS JOIN LATERAL (  -- OFFSET 0: table by table, by the index, however many are expected
+                  SELECT a.from_id, a.to_id FROM {tenant}.edge a
+                  WHERE a.to_id = t.from_id AND a.kind = 'APPLIES_TO' OFFSET 0) e
               JOIN {tenant}.node n ON n.node_id = e.from_id
               WHERE split_part(e.from_id, ':', 1) = 'sysrule_assignment'
                 AND n.attributes ->> 'active' IS DISTINCT FROM 'false') r
