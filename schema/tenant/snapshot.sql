@@ -611,7 +611,7 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
               JOIN tenant_example.routing_step s ON (((s.at = w.ids[cardinality(w.ids)]) AND (s.direction = m.direction) AND (s.kind = m.kind) AND ((m.next_table IS NULL) OR (split_part(s.next, ':'::text, 1) = m.next_table)))))
            WHERE ((cardinality(w.ids) <= 12) AND (s.next <> ALL (w.ids)))
          ), found AS MATERIALIZED (
-          SELECT row_number() OVER (ORDER BY w.ids, w.moves, w.sources) AS route,
+          SELECT row_number() OVER (ORDER BY (cardinality(w.ids)), w.ids, w.moves, w.sources) AS route,
              w.ids,
              w.moves,
              w.kinds,
@@ -695,7 +695,10 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
              b.name AS to_name,
              substr(s.from_id, (strpos(s.from_id, ':'::text) + 1)) AS from_key,
              substr(s.to_id, (strpos(s.to_id, ':'::text) + 1)) AS to_key,
-             (b.attributes ->> 'order'::text) AS place,
+                 CASE
+                     WHEN (s.move = ANY (ARRAY[2, 3, 17, 21, 24])) THEN (b.attributes ->> 'order'::text)
+                     ELSE NULL::text
+                 END AS place,
                  CASE
                      WHEN (s.step = 1) THEN a.attributes
                      ELSE NULL::jsonb
@@ -762,7 +765,7 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
              e.is_late,
              array_remove(ARRAY[
                  CASE
-                     WHEN (e.engine = ANY (ARRAY['a workflow'::text, 'a flow'::text])) THEN 'which is never read'::text
+                     WHEN (e.engine = ANY (ARRAY['a workflow'::text, 'a flow'::text])) THEN 'what it assigns is never read'::text
                      ELSE NULL::text
                  END,
                  CASE

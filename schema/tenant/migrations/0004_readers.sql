@@ -281,7 +281,7 @@ BEGIN
 END
 $$;
 
--- Every way from a node to a group, or to a workflow or flow, where what is read ends.
+-- Every way from a node to a group, or to a workflow or flow, where what is read ends; the shortest first.
 CREATE FUNCTION {tenant}.graph_v1_routes(node_id text) RETURNS SETOF {tenant}.graph_v1_route_step LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH RECURSIVE walk (ids, moves, kinds, sources, states, reads) AS (
@@ -301,7 +301,7 @@ BEGIN ATOMIC
         WHERE cardinality(w.ids) <= 12 AND s.next <> ALL (w.ids)
     ), found AS MATERIALIZED (
         -- A lookup's row names a group by a column that is set; one that is only matched by leads nowhere.
-        SELECT row_number() OVER (ORDER BY w.ids, w.moves, w.sources) AS route, w.*
+        SELECT row_number() OVER (ORDER BY cardinality(w.ids), w.ids, w.moves, w.sources) AS route, w.*
         FROM walk w
         WHERE (split_part(w.ids[cardinality(w.ids)], ':', 1) = 'sys_user_group'
                OR w.kinds[cardinality(w.kinds)] IN ('RUNS_WORKFLOW', 'RUNS_FLOW'))
@@ -352,7 +352,7 @@ BEGIN ATOMIC
         SELECT s.*, m.direction, m.kind, m.engine, m.reason, a.name AS from_name, b.name AS to_name,
                substr(s.from_id, strpos(s.from_id, ':') + 1) AS from_key,
                substr(s.to_id, strpos(s.to_id, ':') + 1) AS to_key,
-               b.attributes ->> 'order' AS place,
+               CASE WHEN s.move IN (2, 3, 17, 21, 24) THEN b.attributes ->> 'order' END AS place,
                CASE WHEN s.step = 1 THEN a.attributes END AS begins, b.attributes AS leads,
                split_part(s.from_id, ':', 1) AS from_table, split_part(s.to_id, ':', 1) AS to_table,
                coalesce(v.is_late, false) AS is_late
@@ -382,7 +382,7 @@ BEGIN ATOMIC
         FROM (SELECT DISTINCT d.engine FROM ends d WHERE d.is_last) e
     ), judged AS MATERIALIZED (
         SELECT e.*, array_remove(ARRAY[
-                   CASE WHEN e.engine IN ('a workflow', 'a flow') THEN 'which is never read' END,
+                   CASE WHEN e.engine IN ('a workflow', 'a flow') THEN 'what it assigns is never read' END,
                    CASE WHEN e.leads ->> 'active' = 'false' THEN 'it is inactive'
                         WHEN e.begins ->> 'active' = 'false' THEN 'the start is inactive' END,
                    -- a table is called by its name, and routes by it whether or not its description is read
