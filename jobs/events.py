@@ -226,6 +226,14 @@ TENANT_PAUSED = _kind(
     "tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True
 )
 TENANT_RESUMED = _kind("tenant.resumed", "A tenant may run again.", "reason", audited=True)
+CONSUMER_GRANTED = _kind(
+    "consumer.granted",
+    "A login may read the tenant's graph and ask for its runs, or as a requester for any tenant's.",
+    "login",
+    "requester",
+    audited=True,
+)
+CONSUMER_REVOKED = _kind("consumer.revoked", "A login may do so no more.", "login", "requester", audited=True)
 CREDENTIAL_STORED = _kind(
     "credential.stored", "Credentials were sealed and stored.", "version", "key_id", audited=True
 )

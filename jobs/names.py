@@ -27,3 +27,8 @@ def is_tenant_name(name: str) -> bool:
 def schema_name(name: str) -> str:
     """Give the schema and role of a tenant; hyphens become underscores, which no name has, so none collide."""
     return "tenant_" + check_tenant_name(name).replace("-", "_")
+
+
+def reader_role(tenant_schema: str) -> str:
+    """Give the role by which consumers read a tenant's schema: `reader_NAME`, which no tenant's own role can be."""
+    return "reader_" + tenant_schema.removeprefix("tenant_")

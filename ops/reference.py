@@ -63,6 +63,9 @@ _DOCUMENTS = {
     "revision reject": {"tenant": "acme", "revision": 2, "state": "rejected"},
     "graph export": {"tenant": "acme", "revision": 1, "nodes": 1389, "edges": 3616, "digest": "310c736d…",
                      "file": "acme.jsonl"},
+    "consumer grant": {"login": "ticket_router", "tenant": "acme", "requester": False, "changed": True},
+    "consumer list": {"consumers": [{"login": "ticket_router", "tenant": "acme", "requester": False},
+                                    {"login": "platform", "tenant": None, "requester": True}]},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},
@@ -71,7 +74,11 @@ _DOCUMENTS = {
         "discovered": [{"domain": "routing rules", "named_in": "dl_definition", "field": "matcher_table",
                         "described_in": "sys_dictionary", "extends": "dl_matcher", "reference": "NAMES", "why": "…"}]},
 }  # fmt: skip
-_SAME_DOCUMENT = {"tenant pause": "tenant add", "tenant resume": "tenant add"}
+_SAME_DOCUMENT = {
+    "tenant pause": "tenant add",
+    "tenant resume": "tenant add",
+    "consumer revoke": "consumer grant",
+}
 
 _EXIT_CODES = {
     0: "done",

@@ -2,7 +2,7 @@
 
 Everything PostgreSQL runs stands in the `.sql` files of this folder; this module only finds it. A named query
 begins with a line `-- name: NAME` and a line of purpose. In a tenant's text `{tenant}` stands for the tenant's
-schema, which is also the name of its role.
+schema, which is also the name of its role, and `{reader}` for the role of those who read it.
 """
 
 from __future__ import annotations

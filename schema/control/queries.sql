@@ -231,3 +231,42 @@ WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
   AND (p.proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea')
        OR p.proname ~ '^(query|table|schema|database|cursor)_to_xml' OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
 ORDER BY 1
+
+-- name: read_foreign_role
+-- The role of a tenant's readers, where somebody else made one of that name.
+SELECT rolname FROM pg_roles
+WHERE rolname = %(role)s
+  AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'zaptik: reads the graph of one tenant'
+
+-- name: read_login
+-- A login, and in words what it is that no consumer's may be; no row when there is none of that name.
+WITH RECURSIVE held (oid) AS (
+    SELECT oid FROM pg_roles WHERE rolname = %(login)s
+    UNION SELECT m.roleid FROM pg_auth_members m JOIN held ON held.oid = m.member
+), unfit (what) AS (
+    SELECT 'no login' FROM pg_roles WHERE rolname = %(login)s AND NOT rolcanlogin
+    UNION ALL SELECT 'a role of Zaptik''s own' WHERE %(login)s ~ '^(zaptik|tenant|reader)_'
+    UNION ALL SELECT 'the owner of the database' FROM pg_database d JOIN held ON held.oid = d.datdba
+              WHERE d.datname = current_database()
+    UNION ALL SELECT CASE r.rolname WHEN %(login)s THEN '' ELSE 'through ' || r.rolname || ' ' END || right_of.name
+              FROM held JOIN pg_roles r USING (oid),
+                   LATERAL (VALUES ('a superuser', r.rolsuper), ('exempt from row security', r.rolbypassrls),
+                                   ('allowed to make roles', r.rolcreaterole),
+                                   ('allowed to replicate', r.rolreplication)) AS right_of (name, is_held)
+              WHERE right_of.is_held
+    UNION ALL SELECT 'a member of ' || r.rolname FROM held JOIN pg_roles r USING (oid)
+              WHERE r.rolname <> %(login)s
+                AND (r.rolname ~ '^tenant_' OR r.rolname IN (
+                     'zaptik_owner', 'zaptik_fleet', 'zaptik_app', 'pg_read_all_data', 'pg_write_all_data',
+                     'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
+)
+SELECT r.rolname, r.rolinherit, (SELECT coalesce(array_agg(what ORDER BY what), '{}') FROM unfit) AS unfit
+FROM pg_roles r WHERE r.rolname = %(login)s
+
+-- name: list_consumers
+-- Who is a member of a tenant's readers, or of the requesters.
+SELECT l.rolname AS login, t.name AS tenant, r.rolname = 'zaptik_requester' AS requester
+FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles l ON l.oid = m.member
+LEFT JOIN control.tenant t ON 'reader_' || substr(t.schema_name, 8) = r.rolname
+WHERE t.name IS NOT NULL OR r.rolname = 'zaptik_requester'
+GROUP BY l.rolname, t.name, r.rolname ORDER BY l.rolname, t.name NULLS FIRST

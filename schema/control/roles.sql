@@ -5,6 +5,7 @@ BEGIN
     IF to_regrole('zaptik_owner') IS NULL THEN CREATE ROLE zaptik_owner NOLOGIN; END IF;
     IF to_regrole('zaptik_fleet') IS NULL THEN CREATE ROLE zaptik_fleet NOLOGIN; END IF;
     IF to_regrole('zaptik_app') IS NULL THEN CREATE ROLE zaptik_app LOGIN; END IF;
+    IF to_regrole('zaptik_requester') IS NULL THEN CREATE ROLE zaptik_requester NOLOGIN; END IF;
     EXECUTE format('GRANT CREATE, CONNECT ON DATABASE %I TO zaptik_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO zaptik_app', current_database());
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
@@ -17,6 +18,7 @@ $roles$;
 
 ALTER ROLE zaptik_owner NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+ALTER ROLE zaptik_requester NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION;
 -- A role may give itself settings and a password: each migrate takes the settings away again.
 ALTER ROLE zaptik_app RESET ALL;

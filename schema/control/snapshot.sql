@@ -338,13 +338,24 @@ CREATE FUNCTION control.request_sync(tenant text, sync_mode text) RETURNS bigint
     AS $$
 DECLARE
     request bigint;
+    asked control.tenant;
 BEGIN
-    INSERT INTO control.sync_request (tenant_id, mode)
-    SELECT t.tenant_id, sync_mode FROM control.tenant t WHERE t.name = tenant
-    RETURNING request_id INTO request;
-    IF request IS NULL THEN
-        RAISE EXCEPTION 'there is no tenant %', tenant USING ERRCODE = 'no_data_found';
+    SELECT t.* INTO asked FROM control.tenant t WHERE t.name = tenant;
+    IF asked.tenant_id IS NULL OR NOT coalesce(
+           session_user = 'zaptik_app'
+           OR pg_has_role(session_user, 'zaptik_requester', 'MEMBER')
+           OR pg_has_role(session_user, to_regrole('reader_' || substr(asked.schema_name, 8)), 'MEMBER'), false) THEN
+        RAISE EXCEPTION 'there is no tenant % that % may ask a run for', coalesce(quote_literal(tenant), 'NULL'),
+                session_user
+            USING ERRCODE = 'no_data_found',
+                  HINT = '`zaptik consumer list` shows the administrator which login may ask for which tenant.';
     END IF;
+    IF sync_mode IS NULL OR sync_mode NOT IN ('full', 'delta') THEN
+        RAISE EXCEPTION 'a run is asked for as ''full'' or ''delta'', not as %',
+                coalesce(quote_literal(sync_mode), 'NULL') USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO control.sync_request (tenant_id, mode) VALUES (asked.tenant_id, sync_mode)
+    RETURNING request_id INTO request;
     RETURN request;
 END
 $$;
@@ -517,14 +528,6 @@ WITH (fillfactor='80');
 
 ALTER TABLE ONLY control.run FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE control.schema_version (
-    version integer NOT NULL,
-    name text NOT NULL,
-    applied_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-ALTER TABLE ONLY control.schema_version FORCE ROW LEVEL SECURITY;
-
 CREATE TABLE control.sync_request (
     request_id bigint NOT NULL,
     tenant_id uuid NOT NULL,
@@ -536,15 +539,6 @@ CREATE TABLE control.sync_request (
 );
 
 ALTER TABLE ONLY control.sync_request FORCE ROW LEVEL SECURITY;
-
-ALTER TABLE control.sync_request ALTER COLUMN request_id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME control.sync_request_request_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
 
 CREATE TABLE control.tenant (
     tenant_id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -567,6 +561,40 @@ CREATE TABLE control.tenant (
 );
 
 ALTER TABLE ONLY control.tenant FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW control.request_v1 WITH (security_barrier='true') AS
+ SELECT q.request_id AS request,
+    t.name AS tenant,
+    q.run_id,
+    COALESCE(r.state, 'requested'::text) AS state,
+    r.revision,
+    (r.error ->> 'code'::text) AS error_code,
+    q.mode,
+    q.requested_at,
+    r.ended_at
+   FROM ((control.sync_request q
+     JOIN control.tenant t ON ((t.tenant_id = q.tenant_id)))
+     LEFT JOIN control.run r ON ((r.run_id = q.run_id)))
+  WHERE (q.requested_by = SESSION_USER);
+
+ALTER VIEW control.request_v1 OWNER TO zaptik_fleet;
+
+CREATE TABLE control.schema_version (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY control.schema_version FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE control.sync_request ALTER COLUMN request_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME control.sync_request_request_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 ALTER TABLE ONLY control.audit_events ATTACH PARTITION control.audit_events_rest DEFAULT;
 
@@ -722,7 +750,9 @@ ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA control TO zaptik_app;
 GRANT USAGE ON SCHEMA control TO zaptik_fleet;
+GRANT USAGE ON SCHEMA control TO zaptik_requester;
 GRANT USAGE ON SCHEMA control TO tenant_example;
+GRANT USAGE ON SCHEMA control TO reader_example;
 
 REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app;
@@ -766,6 +796,8 @@ GRANT ALL ON FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_sec
 
 REVOKE ALL ON FUNCTION control.request_sync(tenant text, sync_mode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_app;
+GRANT ALL ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_requester;
+GRANT ALL ON FUNCTION control.request_sync(tenant text, sync_mode text) TO reader_example;
 
 REVOKE ALL ON FUNCTION control.rescue_runs(max_attempts integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app;
@@ -808,8 +840,6 @@ GRANT UPDATE(seen_at) ON TABLE control.process TO zaptik_app;
 GRANT SELECT ON TABLE control.run TO zaptik_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE control.run TO zaptik_fleet;
 
-GRANT SELECT ON TABLE control.schema_version TO zaptik_app;
-
 GRANT SELECT ON TABLE control.sync_request TO zaptik_app;
 GRANT SELECT ON TABLE control.sync_request TO zaptik_fleet;
 
@@ -834,3 +864,7 @@ GRANT UPDATE(revision) ON TABLE control.tenant TO zaptik_fleet;
 GRANT UPDATE(published_at) ON TABLE control.tenant TO zaptik_fleet;
 
 GRANT UPDATE(as_of) ON TABLE control.tenant TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester;
+
+GRANT SELECT ON TABLE control.schema_version TO zaptik_app;

@@ -549,3 +549,14 @@ SET as_of = closing_at, begun_at = closing_at, counted = %(counted)s::bigint, ne
     changes = %(changes)s::bigint, known = %(counted)s::bigint, requests = requests + %(requests)s::bigint,
     way = CASE way WHEN 'skipped' THEN 'delta' ELSE way END, read = CASE read WHEN 'skipped' THEN 'delta' ELSE read END
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: keep_check
+-- Note that a run found the revision in force unchanged: it is as of that run now.
+UPDATE {tenant}.revision
+SET checked_run_id = %(run)s::uuid, checked_as_of = %(as_of)s::timestamptz,
+    checked_complete_as_of = coalesce(%(complete_as_of)s::timestamptz, checked_complete_as_of)
+WHERE revision = %(revision)s::bigint
+
+-- name: notify_revision
+-- Wake those who listen when the transaction commits: a hint that names nobody; the feed is the truth.
+SELECT pg_notify('zaptik_revision', reference::text) FROM {tenant}.reference

@@ -3,33 +3,59 @@
 
 CREATE SCHEMA tenant_example;
 
-CREATE TABLE tenant_example.described (
-    tables text[] NOT NULL,
-    run_id uuid NOT NULL,
-    columns jsonb NOT NULL,
-    counted bigint NOT NULL,
-    newest text NOT NULL,
-    changes bigint NOT NULL,
-    checked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+CREATE TYPE tenant_example.graph_v1_affected_node AS (
+	node_id text,
+	kind text,
+	table_name text,
+	name text,
+	steps integer
 );
 
-ALTER TABLE ONLY tenant_example.described FORCE ROW LEVEL SECURITY;
+CREATE TYPE tenant_example.graph_v1_change AS (
+	what text,
+	change text,
+	id text,
+	before jsonb,
+	after jsonb
+);
 
-CREATE TABLE tenant_example.edge (
-    from_id text NOT NULL COLLATE pg_catalog."C",
-    kind text NOT NULL COLLATE pg_catalog."C",
-    to_id text NOT NULL COLLATE pg_catalog."C",
-    source text NOT NULL COLLATE pg_catalog."C",
-    state text NOT NULL,
-    attributes jsonb NOT NULL,
-    read_table text NOT NULL,
-    hash bytea NOT NULL,
-    since bigint NOT NULL,
-    CONSTRAINT edge_state CHECK ((state = ANY (ARRAY['resolved'::text, 'hidden'::text, 'deleted'::text, 'outside'::text, 'unknown'::text])))
-)
-WITH (fillfactor='90');
+CREATE TYPE tenant_example.graph_v1_neighbour AS (
+	direction text,
+	kind text,
+	node_id text,
+	name text,
+	state text,
+	source text
+);
 
-ALTER TABLE ONLY tenant_example.edge FORCE ROW LEVEL SECURITY;
+CREATE TYPE tenant_example.graph_v1_route_step AS (
+	route bigint,
+	step integer,
+	from_id text,
+	kind text,
+	to_id text,
+	reason text,
+	certain boolean,
+	direction text
+);
+
+CREATE FUNCTION tenant_example.check_affected(node_id text) RETURNS SETOF tenant_example.graph_v1_affected_node
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET search_path TO ''
+    AS $_$
+BEGIN
+    PERFORM "tenant_example".check_node($1);
+END
+$_$;
+
+CREATE FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) RETURNS SETOF tenant_example.graph_v1_change
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM "tenant_example".check_revision(from_revision), "tenant_example".check_revision(to_revision);
+END
+$$;
 
 CREATE TABLE tenant_example.edge_history (
     from_id text NOT NULL COLLATE pg_catalog."C",
@@ -47,48 +73,37 @@ CREATE TABLE tenant_example.edge_history (
 
 ALTER TABLE ONLY tenant_example.edge_history FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE tenant_example.feed (
-    number bigint NOT NULL,
-    revision bigint NOT NULL,
-    published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    added bigint NOT NULL,
-    changed bigint NOT NULL,
-    removed bigint NOT NULL
-);
+CREATE FUNCTION tenant_example.check_edges_at(wanted bigint) RETURNS SETOF tenant_example.edge_history
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM "tenant_example".check_revision(wanted);
+END
+$$;
 
-ALTER TABLE ONLY tenant_example.feed FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION tenant_example.check_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET search_path TO ''
+    AS $_$
+BEGIN
+    PERFORM "tenant_example".check_node($1);
+END
+$_$;
 
-CREATE TABLE tenant_example.gone (
-    run_id uuid NOT NULL,
-    table_name text NOT NULL,
-    sys_id text NOT NULL COLLATE pg_catalog."C",
-    fate text,
-    CONSTRAINT gone_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text, 'unknown'::text, 'moved'::text])))
-);
-
-ALTER TABLE ONLY tenant_example.gone FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE tenant_example.missing (
-    node_id text NOT NULL COLLATE pg_catalog."C",
-    fate text NOT NULL,
-    CONSTRAINT missing_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text])))
-);
-
-ALTER TABLE ONLY tenant_example.missing FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE tenant_example.node (
-    node_id text NOT NULL COLLATE pg_catalog."C",
-    kind text NOT NULL,
-    table_name text NOT NULL,
-    name text NOT NULL,
-    attributes jsonb NOT NULL,
-    read_table text NOT NULL,
-    hash bytea NOT NULL,
-    since bigint NOT NULL
-)
-WITH (fillfactor='90');
-
-ALTER TABLE ONLY tenant_example.node FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION tenant_example.check_node(wanted text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM "tenant_example".node n WHERE n.node_id = wanted)
+       AND NOT EXISTS (SELECT FROM "tenant_example".edge e WHERE e.to_id = wanted) THEN
+        RAISE EXCEPTION 'there is no node %, nor does any edge lead to it', coalesce(quote_literal(wanted), 'NULL')
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'A node is called TABLE:SYS_ID, with the base table; graph_v1_nodes has them all.';
+    END IF;
+END
+$$;
 
 CREATE TABLE tenant_example.node_history (
     node_id text NOT NULL COLLATE pg_catalog."C",
@@ -105,15 +120,385 @@ CREATE TABLE tenant_example.node_history (
 
 ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE tenant_example.record (
-    table_name text NOT NULL COLLATE pg_catalog."C",
-    sys_id text NOT NULL COLLATE pg_catalog."C",
-    mod_count bigint NOT NULL,
-    updated_on text NOT NULL COLLATE pg_catalog."C"
+CREATE FUNCTION tenant_example.check_nodes_at(wanted bigint) RETURNS SETOF tenant_example.node_history
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM "tenant_example".check_revision(wanted);
+END
+$$;
+
+CREATE FUNCTION tenant_example.check_revision(wanted bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM "tenant_example".revision r WHERE r.revision = wanted AND r.state = 'published') THEN
+        RAISE EXCEPTION 'there is no published revision %', coalesce(wanted::text, 'NULL')
+            USING ERRCODE = 'no_data_found', HINT = 'The view graph_v1_revisions names those that there are.';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION tenant_example.check_routes(node_id text) RETURNS SETOF tenant_example.graph_v1_route_step
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET search_path TO ''
+    AS $_$
+BEGIN
+    PERFORM "tenant_example".check_node($1);
+END
+$_$;
+
+CREATE TABLE tenant_example.edge (
+    from_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    to_id text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    CONSTRAINT edge_state CHECK ((state = ANY (ARRAY['resolved'::text, 'hidden'::text, 'deleted'::text, 'outside'::text, 'unknown'::text])))
 )
 WITH (fillfactor='90');
 
-ALTER TABLE ONLY tenant_example.record FORCE ROW LEVEL SECURITY;
+ALTER TABLE ONLY tenant_example.edge FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.node (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    table_name text NOT NULL,
+    name text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.node FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW tenant_example.routing_move WITH (security_invoker='true') AS
+ SELECT move,
+    at_table,
+    direction,
+    kind,
+    next_table,
+    only_after,
+    never_after,
+    engine,
+    reason
+   FROM ( VALUES (1,'sc_cat_item'::text,'out'::text,'FULFILLED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'fulfilment group of the item'::text), (2,'sc_cat_item'::text,'out'::text,'DELIVERED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'delivery plan ''%2$s'' of the item'::text), (3,'sc_cat_item_delivery_plan'::text,'in'::text,'STEP_OF'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'delivery task ''%2$s'' of its plan'::text), (4,'sc_cat_item_delivery_task'::text,'out'::text,'FULFILLED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'group of the delivery task ''%1$s'''::text), (5,'sc_cat_item_delivery_plan'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the plan creates its tasks in table %4$s'::text), (6,'sc_cat_item'::text,'out'::text,'RUNS_WORKFLOW'::text,NULL::text,NULL::text[],NULL::text[],'a workflow'::text,'the item runs a workflow'::text), (7,'sc_cat_item'::text,'out'::text,'RUNS_FLOW'::text,NULL::text,NULL::text[],NULL::text[],'a flow'::text,'the item runs a flow'::text), (8,'sc_cat_item'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the producer creates records in table %4$s'::text), (9,'sc_cat_item'::text,'in'::text,'ASKED_BY'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the producer asks for the HR service ''%2$s'''::text), (10,'sn_hr_core_service'::text,'out'::text,'ASKED_BY'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the service is asked for by the record producer ''%2$s'''::text), (11,'sn_hr_core_service'::text,'out'::text,'USES_TEMPLATE'::text,NULL::text,NULL::text[],NULL::text[],'an HR template'::text,'template ''%2$s'' of the service'::text), (12,'sn_hr_core_service'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the service creates cases in table %4$s'::text), (13,'sn_hr_core_service'::text,'out'::text,'RUNS_WORKFLOW'::text,NULL::text,NULL::text[],NULL::text[],'a workflow'::text,'the service runs a workflow'::text), (14,'sn_hr_core_service'::text,'out'::text,'RUNS_FLOW'::text,NULL::text,NULL::text[],NULL::text[],'a flow'::text,'the service runs a flow'::text), (15,'sn_hr_core_template'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'an HR template'::text,'assignment group of the template'::text), (16,'sn_hr_core_template'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the template is for cases in table %4$s'::text), (17,'sys_db_object'::text,'in'::text,'APPLIES_TO'::text,'sysrule_assignment'::text,NULL::text[],'{LOOKS_IN}'::text[],'assignment rules'::text,'assignment rule ''%2$s'' of table %3$s'::text), (18,'sys_db_object'::text,'in'::text,'APPLIES_TO'::text,'dl_definition'::text,NULL::text[],'{LOOKS_IN}'::text[],'data lookups'::text,'data lookup ''%2$s'' of table %3$s'::text), (19,'sysrule_assignment'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'assignment rules'::text,'group of the assignment rule'::text), (20,'dl_definition'::text,'out'::text,'LOOKS_IN'::text,NULL::text,NULL::text[],NULL::text[],'data lookups'::text,'the lookup looks in table %4$s'::text), (21,'sys_db_object'::text,'in'::text,'ROW_OF'::text,NULL::text,'{LOOKS_IN}'::text[],NULL::text[],'data lookups'::text,'a row of that table'::text), (22,'dl_matcher'::text,'out'::text,'NAMES'::text,'sys_user_group'::text,NULL::text[],NULL::text[],'data lookups'::text,'group in the row''s column %5$s'::text), (23,'sys_db_object'::text,'in'::text,'CHANNEL_OF'::text,NULL::text,NULL::text[],'{LOOKS_IN}'::text[],'work assignment'::text,'service channel ''%2$s'' takes records of table %3$s'::text), (24,'awa_service_channel'::text,'in'::text,'IN_CHANNEL'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'queue ''%2$s'' of the channel'::text), (25,'awa_queue'::text,'in'::text,'POOL_OF'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'a pool of the queue'::text), (26,'awa_eligibility_pool'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'group of the pool'::text)) m(move, at_table, direction, kind, next_table, only_after, never_after, engine, reason);
+
+CREATE VIEW tenant_example.routing_step WITH (security_invoker='true') AS
+ SELECT e.from_id AS at,
+    'out'::text AS direction,
+    e.kind,
+    e.to_id AS next,
+    e.source,
+    e.state,
+    e.read_table
+   FROM tenant_example.edge e
+UNION ALL
+ SELECT e.to_id AS at,
+    'in'::text AS direction,
+    e.kind,
+    e.from_id AS next,
+    e.source,
+    e.state,
+    e.read_table
+   FROM tenant_example.edge e;
+
+CREATE FUNCTION tenant_example.graph_v1_affected(node_id text) RETURNS SETOF tenant_example.graph_v1_affected_node
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH RECURSIVE walk(id, only_after, never_after, steps) AS (
+          SELECT (graph_v1_affected.node_id COLLATE "C") AS "?column?",
+             NULL::text[] AS text,
+             NULL::text[] AS text,
+             0 AS "?column?"
+         UNION
+          SELECT s.next,
+             m.only_after,
+             m.never_after,
+             (w.steps + 1)
+            FROM ((walk w
+              JOIN tenant_example.routing_step s ON ((s.at = w.id)))
+              JOIN tenant_example.routing_move m ON (((m.kind = s.kind) AND (m.direction <> s.direction) AND (m.at_table = split_part(s.next, ':'::text, 1)) AND ((m.next_table IS NULL) OR (m.next_table = split_part(w.id, ':'::text, 1))))))
+           WHERE ((w.steps < 12) AND ((w.only_after IS NULL) OR (m.kind = ANY (w.only_after))) AND ((w.never_after IS NULL) OR (m.kind <> ALL (w.never_after))))
+         )
+  SELECT c.node_id,
+     c.kind,
+     c.table_name,
+     c.name,
+     c.steps
+    FROM tenant_example.check_affected(graph_v1_affected.node_id) c(node_id, kind, table_name, name, steps)
+ UNION ALL
+  SELECT w.id,
+     n.kind,
+     COALESCE(n.table_name, split_part(w.id, ':'::text, 1)) AS "coalesce",
+     n.name,
+     min(w.steps) AS min
+    FROM (walk w
+      LEFT JOIN tenant_example.node n ON ((n.node_id = w.id)))
+   WHERE ((w.id <> graph_v1_affected.node_id) AND ((w.only_after IS NULL) OR (w.only_after = '{}'::text[])))
+   GROUP BY w.id, n.kind, n.table_name, n.name;
+END;
+
+CREATE FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) RETURNS SETOF tenant_example.graph_v1_change
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT c.what,
+     c.change,
+     c.id,
+     c.before,
+     c.after
+    FROM tenant_example.check_diff(graph_v1_diff.from_revision, graph_v1_diff.to_revision) c(what, change, id, before, after)
+ UNION ALL
+  SELECT 'node'::text,
+         CASE
+             WHEN (d.before IS NULL) THEN 'added'::text
+             WHEN (d.after IS NULL) THEN 'removed'::text
+             ELSE 'changed'::text
+         END AS "case",
+     d.node_id,
+     d.before,
+     d.after
+    FROM ( SELECT node_id,
+                 CASE
+                     WHEN (graph_v1_diff.from_revision <= graph_v1_diff.to_revision) THEN lost.line
+                     ELSE won.line
+                 END AS before,
+                 CASE
+                     WHEN (graph_v1_diff.from_revision <= graph_v1_diff.to_revision) THEN won.line
+                     ELSE lost.line
+                 END AS after
+            FROM (( SELECT h.node_id,
+                     h.hash,
+                     jsonb_build_object('id', h.node_id, 'kind', h.kind, 'table', h.table_name, 'sys_id', substr(h.node_id, (strpos(h.node_id, ':'::text) + 1)), 'name', h.name, 'attributes', h.attributes) AS line
+                    FROM tenant_example.node_history h
+                   WHERE ((h.until > LEAST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.until <= GREATEST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.since <= LEAST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)))) lost
+              FULL JOIN ( SELECT h.node_id,
+                     h.hash,
+                     jsonb_build_object('id', h.node_id, 'kind', h.kind, 'table', h.table_name, 'sys_id', substr(h.node_id, (strpos(h.node_id, ':'::text) + 1)), 'name', h.name, 'attributes', h.attributes) AS line
+                    FROM ( SELECT n.node_id,
+                             n.kind,
+                             n.table_name,
+                             n.name,
+                             n.attributes,
+                             n.hash,
+                             n.since,
+                             '9223372036854775807'::bigint AS until
+                            FROM tenant_example.node n
+                         UNION ALL
+                          SELECT o.node_id,
+                             o.kind,
+                             o.table_name,
+                             o.name,
+                             o.attributes,
+                             o.hash,
+                             o.since,
+                             o.until
+                            FROM tenant_example.node_history o) h
+                   WHERE ((h.since > LEAST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.since <= GREATEST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.until > GREATEST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)))) won USING (node_id))
+           WHERE (lost.hash IS DISTINCT FROM won.hash)) d
+ UNION ALL
+  SELECT 'edge'::text,
+         CASE
+             WHEN (d.before IS NULL) THEN 'added'::text
+             WHEN (d.after IS NULL) THEN 'removed'::text
+             ELSE 'changed'::text
+         END AS "case",
+     concat_ws(' '::text, d.from_id, d.kind, d.to_id, d.source) AS concat_ws,
+     d.before,
+     d.after
+    FROM ( SELECT from_id,
+             kind,
+             to_id,
+             source,
+                 CASE
+                     WHEN (graph_v1_diff.from_revision <= graph_v1_diff.to_revision) THEN lost.line
+                     ELSE won.line
+                 END AS before,
+                 CASE
+                     WHEN (graph_v1_diff.from_revision <= graph_v1_diff.to_revision) THEN won.line
+                     ELSE lost.line
+                 END AS after
+            FROM (( SELECT h.from_id,
+                     h.kind,
+                     h.to_id,
+                     h.source,
+                     h.hash,
+                     h.state,
+                     jsonb_build_object('kind', h.kind, 'from', h.from_id, 'to', h.to_id, 'source', jsonb_build_object('table', split_part(h.source, ':'::text, 1), 'sys_id', split_part(h.source, ':'::text, 2), 'field', split_part(h.source, ':'::text, 3)), 'attributes', h.attributes, 'state', h.state) AS line
+                    FROM tenant_example.edge_history h
+                   WHERE ((h.until > LEAST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.until <= GREATEST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.since <= LEAST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)))) lost
+              FULL JOIN ( SELECT h.from_id,
+                     h.kind,
+                     h.to_id,
+                     h.source,
+                     h.hash,
+                     h.state,
+                     jsonb_build_object('kind', h.kind, 'from', h.from_id, 'to', h.to_id, 'source', jsonb_build_object('table', split_part(h.source, ':'::text, 1), 'sys_id', split_part(h.source, ':'::text, 2), 'field', split_part(h.source, ':'::text, 3)), 'attributes', h.attributes, 'state', h.state) AS line
+                    FROM ( SELECT e.from_id,
+                             e.kind,
+                             e.to_id,
+                             e.source,
+                             e.state,
+                             e.attributes,
+                             e.hash,
+                             e.since,
+                             '9223372036854775807'::bigint AS until
+                            FROM tenant_example.edge e
+                         UNION ALL
+                          SELECT o.from_id,
+                             o.kind,
+                             o.to_id,
+                             o.source,
+                             o.state,
+                             o.attributes,
+                             o.hash,
+                             o.since,
+                             o.until
+                            FROM tenant_example.edge_history o) h
+                   WHERE ((h.since > LEAST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.since <= GREATEST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)) AND (h.until > GREATEST(graph_v1_diff.from_revision, graph_v1_diff.to_revision)))) won USING (from_id, kind, to_id, source))
+           WHERE ((lost.hash IS DISTINCT FROM won.hash) OR (lost.state IS DISTINCT FROM won.state))) d;
+END;
+
+CREATE VIEW tenant_example.graph_v1_edges WITH (security_invoker='true') AS
+ SELECT from_id,
+    kind,
+    to_id,
+    state,
+    source,
+    attributes,
+    since
+   FROM tenant_example.edge;
+
+CREATE FUNCTION tenant_example.graph_v1_edges_at(revision bigint) RETURNS SETOF tenant_example.graph_v1_edges
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT h.from_id,
+     h.kind,
+     h.to_id,
+     h.state,
+     h.source,
+     h.attributes,
+     h.since
+    FROM ( SELECT c.from_id,
+             c.kind,
+             c.to_id,
+             c.state,
+             c.source,
+             c.attributes,
+             c.since,
+             c.until
+            FROM tenant_example.check_edges_at(graph_v1_edges_at.revision) c(from_id, kind, to_id, source, state, attributes, read_table, hash, since, until)
+         UNION ALL
+          SELECT e.from_id,
+             e.kind,
+             e.to_id,
+             e.state,
+             e.source,
+             e.attributes,
+             e.since,
+             '9223372036854775807'::bigint
+            FROM tenant_example.edge e
+         UNION ALL
+          SELECT o.from_id,
+             o.kind,
+             o.to_id,
+             o.state,
+             o.source,
+             o.attributes,
+             o.since,
+             o.until
+            FROM tenant_example.edge_history o) h
+   WHERE ((h.since <= COALESCE(graph_v1_edges_at.revision, (0)::bigint)) AND (h.until > COALESCE(graph_v1_edges_at.revision, (0)::bigint)));
+END;
+
+CREATE FUNCTION tenant_example.graph_v1_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT c.direction,
+     c.kind,
+     c.node_id,
+     c.name,
+     c.state,
+     c.source
+    FROM tenant_example.check_neighbours(graph_v1_neighbours.node_id) c(direction, kind, node_id, name, state, source)
+ UNION ALL
+  SELECT 'out'::text,
+     e.kind,
+     e.to_id,
+     n.name,
+     e.state,
+     e.source
+    FROM (tenant_example.edge e
+      LEFT JOIN tenant_example.node n ON ((n.node_id = e.to_id)))
+   WHERE (e.from_id = graph_v1_neighbours.node_id)
+ UNION ALL
+  SELECT 'in'::text,
+     e.kind,
+     e.from_id,
+     n.name,
+     e.state,
+     e.source
+    FROM (tenant_example.edge e
+      LEFT JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
+   WHERE (e.to_id = graph_v1_neighbours.node_id);
+END;
+
+CREATE VIEW tenant_example.graph_v1_nodes WITH (security_invoker='true') AS
+ SELECT node_id,
+    kind,
+    table_name,
+    substr(node_id, (strpos(node_id, ':'::text) + 1)) AS sys_id,
+    name,
+    attributes,
+    since
+   FROM tenant_example.node;
+
+CREATE FUNCTION tenant_example.graph_v1_nodes_at(revision bigint) RETURNS SETOF tenant_example.graph_v1_nodes
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT h.node_id,
+     h.kind,
+     h.table_name,
+     substr(h.node_id, (strpos(h.node_id, ':'::text) + 1)) AS substr,
+     h.name,
+     h.attributes,
+     h.since
+    FROM ( SELECT c.node_id,
+             c.kind,
+             c.table_name,
+             c.name,
+             c.attributes,
+             c.since,
+             c.until
+            FROM tenant_example.check_nodes_at(graph_v1_nodes_at.revision) c(node_id, kind, table_name, name, attributes, read_table, hash, since, until)
+         UNION ALL
+          SELECT n.node_id,
+             n.kind,
+             n.table_name,
+             n.name,
+             n.attributes,
+             n.since,
+             '9223372036854775807'::bigint
+            FROM tenant_example.node n
+         UNION ALL
+          SELECT o.node_id,
+             o.kind,
+             o.table_name,
+             o.name,
+             o.attributes,
+             o.since,
+             o.until
+            FROM tenant_example.node_history o) h
+   WHERE ((h.since <= COALESCE(graph_v1_nodes_at.revision, (0)::bigint)) AND (h.until > COALESCE(graph_v1_nodes_at.revision, (0)::bigint)));
+END;
 
 CREATE TABLE tenant_example.revision (
     revision bigint NOT NULL,
@@ -129,35 +514,35 @@ CREATE TABLE tenant_example.revision (
     removed bigint NOT NULL,
     digest text NOT NULL,
     reason text,
+    checked_run_id uuid,
+    checked_as_of timestamp with time zone,
+    checked_complete_as_of timestamp with time zone,
     CONSTRAINT revision_state CHECK ((state = ANY (ARRAY['published'::text, 'quarantined'::text, 'rejected'::text, 'superseded'::text])))
 );
 
 ALTER TABLE ONLY tenant_example.revision FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE tenant_example.schema_version (
-    version integer NOT NULL,
-    name text NOT NULL,
-    applied_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-ALTER TABLE ONLY tenant_example.schema_version FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE tenant_example.staged_page (
-    run_id uuid NOT NULL,
-    table_name text NOT NULL,
-    page integer NOT NULL,
-    depth integer NOT NULL,
-    nodes jsonb NOT NULL,
-    edges jsonb NOT NULL,
-    base text,
-    keys jsonb,
-    scanned boolean DEFAULT false NOT NULL
-);
-ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN nodes SET STORAGE EXTERNAL;
-ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN edges SET STORAGE EXTERNAL;
-ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN keys SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY tenant_example.staged_page FORCE ROW LEVEL SECURITY;
+CREATE VIEW tenant_example.graph_v1_revisions WITH (security_invoker='true') AS
+ SELECT revision,
+        CASE
+            WHEN (revision = max(revision) OVER ()) THEN 'current'::text
+            ELSE 'superseded'::text
+        END AS state,
+    GREATEST(as_of, checked_as_of) AS as_of,
+    GREATEST(complete_as_of, checked_complete_as_of) AS complete_as_of,
+    nodes,
+    edges,
+    digest,
+    published_at,
+    added,
+    changed,
+    removed,
+        CASE
+            WHEN (revision = max(revision) OVER ()) THEN (EXTRACT(epoch FROM (statement_timestamp() - GREATEST(as_of, checked_as_of))))::double precision
+            ELSE NULL::double precision
+        END AS staleness_seconds
+   FROM tenant_example.revision
+  WHERE (state = 'published'::text);
 
 CREATE TABLE tenant_example.table_read (
     run_id uuid NOT NULL,
@@ -185,6 +570,362 @@ CREATE TABLE tenant_example.table_read (
 );
 
 ALTER TABLE ONLY tenant_example.table_read FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW tenant_example.graph_v1_tables WITH (security_invoker='true') AS
+ SELECT r.revision,
+    t.table_name,
+    COALESCE(t.verdict, 'unknown'::text) AS verdict,
+    t.read,
+    t.as_of,
+    COALESCE(t.known, t.rows) AS rows,
+    t.hidden,
+    t.reason
+   FROM (tenant_example.revision r
+     JOIN tenant_example.table_read t ON ((t.run_id =
+        CASE
+            WHEN (r.revision = ( SELECT max(revision.revision) AS max
+               FROM tenant_example.revision
+              WHERE (revision.state = 'published'::text))) THEN COALESCE(r.checked_run_id, r.run_id)
+            ELSE r.run_id
+        END)))
+  WHERE (r.state = 'published'::text);
+
+CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenant_example.graph_v1_route_step
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH RECURSIVE walk(ids, moves, kinds, sources, states, reads) AS (
+          SELECT ARRAY[(graph_v1_routes.node_id COLLATE "C")] AS "array",
+             ARRAY[]::integer[] AS "array",
+             ARRAY[]::text[] AS "array",
+             (ARRAY[]::text[] COLLATE "C") AS "array",
+             ARRAY[]::text[] AS "array",
+             ARRAY[]::text[] AS "array"
+         UNION ALL
+          SELECT (w.ids || s.next),
+             (w.moves || m.move),
+             (w.kinds || m.kind),
+             (w.sources || s.source),
+             (w.states || s.state),
+             (w.reads || s.read_table)
+            FROM ((walk w
+              JOIN tenant_example.routing_move m ON (((m.at_table = split_part(w.ids[cardinality(w.ids)], ':'::text, 1)) AND ((m.only_after IS NULL) OR (w.kinds[cardinality(w.kinds)] = ANY (m.only_after)) OR ((m.only_after = '{}'::text[]) AND (w.kinds = '{}'::text[]))) AND ((m.never_after IS NULL) OR (w.kinds = '{}'::text[]) OR (w.kinds[cardinality(w.kinds)] <> ALL (m.never_after))))))
+              JOIN tenant_example.routing_step s ON (((s.at = w.ids[cardinality(w.ids)]) AND (s.direction = m.direction) AND (s.kind = m.kind) AND ((m.next_table IS NULL) OR (split_part(s.next, ':'::text, 1) = m.next_table)))))
+           WHERE ((cardinality(w.ids) <= 12) AND (s.next <> ALL (w.ids)))
+         ), found AS MATERIALIZED (
+          SELECT row_number() OVER (ORDER BY (cardinality(w.ids)), w.ids, w.moves, w.sources) AS route,
+             w.ids,
+             w.moves,
+             w.kinds,
+             w.sources,
+             w.states,
+             w.reads
+            FROM walk w
+           WHERE (((split_part(w.ids[cardinality(w.ids)], ':'::text, 1) = 'sys_user_group'::text) OR (w.kinds[cardinality(w.kinds)] = ANY (ARRAY['RUNS_WORKFLOW'::text, 'RUNS_FLOW'::text]))) AND (w.kinds <> '{}'::text[]) AND (NOT ((w.kinds[cardinality(w.kinds)] = 'NAMES'::text) AND COALESCE(( SELECT bool_and((e.kind = 'MATCHES_FOR'::text)) AS bool_and
+                    FROM (tenant_example.edge e
+                      JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
+                   WHERE ((e.kind = ANY (ARRAY['MATCHES_FOR'::text, 'SETS_FOR'::text])) AND ((n.attributes ->> 'matcher_table_field'::text) = split_part(w.sources[cardinality(w.sources)], ':'::text, 3)) AND (e.to_id = ANY (
+                         CASE
+                             WHEN (cardinality(w.ids) > 2) THEN w.ids
+                             ELSE ARRAY( SELECT looks.from_id
+                                FROM (tenant_example.edge lies
+                                  JOIN tenant_example.edge looks ON ((looks.to_id = lies.to_id)))
+                               WHERE ((lies.from_id = w.ids[1]) AND (lies.kind = 'ROW_OF'::text) AND (looks.kind = 'LOOKS_IN'::text)))
+                         END)))), false))))
+         ), verdict AS MATERIALIZED (
+          SELECT t.table_name,
+             t.verdict
+            FROM tenant_example.graph_v1_tables t
+           WHERE (t.revision = ( SELECT max(r.revision) AS max
+                    FROM tenant_example.graph_v1_revisions r))
+         ), blind AS (
+          SELECT string_agg(format('%s is %s'::text, k.table_name, COALESCE(v.verdict, 'not read'::text)), ', '::text ORDER BY k.table_name) AS tables
+            FROM (( VALUES ('sysrule_assignment'::text), ('dl_definition'::text), ('dl_matcher'::text), ('awa_service_channel'::text), ('awa_queue'::text), ('awa_eligibility_pool'::text)) k(table_name)
+              LEFT JOIN verdict v ON ((v.table_name = k.table_name)))
+           WHERE (COALESCE(v.verdict, 'unknown'::text) <> ALL (ARRAY['complete'::text, 'absent'::text]))
+         ), step AS MATERIALIZED (
+          SELECT f.route,
+             i.step,
+             f.moves[i.step] AS move,
+             f.ids[i.step] AS from_id,
+             f.ids[(i.step + 1)] AS to_id,
+             f.sources[i.step] AS source,
+             f.states[i.step] AS state,
+             f.reads[i.step] AS read_table,
+             (i.step = cardinality(f.kinds)) AS is_last
+            FROM (found f
+              CROSS JOIN LATERAL generate_subscripts(f.kinds, 1) i(step))
+         ), rival AS MATERIALIZED (
+          SELECT r.at,
+             r.rule,
+             (
+                 CASE
+                     WHEN (r.place IS NULL) THEN count(*) OVER (PARTITION BY r.at)
+                     ELSE count(*) OVER (PARTITION BY r.at ORDER BY r.place NULLS FIRST)
+                 END > 1) AS is_late
+            FROM ( SELECT e.to_id AS at,
+                     e.from_id AS rule,
+                         CASE
+                             WHEN ((n.attributes ->> 'order'::text) ~ '^-?[0-9]{1,9}$'::text) THEN ((n.attributes ->> 'order'::text))::integer
+                             ELSE NULL::integer
+                         END AS place
+                    FROM ((( SELECT DISTINCT s.from_id
+                            FROM step s
+                           WHERE (s.move = 17)) t
+                      CROSS JOIN LATERAL ( SELECT a.from_id,
+                             a.to_id
+                            FROM tenant_example.edge a
+                           WHERE ((a.to_id = t.from_id) AND (a.kind = 'APPLIES_TO'::text))
+                          OFFSET 0) e)
+                      JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
+                   WHERE ((split_part(e.from_id, ':'::text, 1) = 'sysrule_assignment'::text) AND ((n.attributes ->> 'active'::text) IS DISTINCT FROM 'false'::text))) r
+         ), ends AS MATERIALIZED (
+          SELECT s.route,
+             s.step,
+             s.move,
+             s.from_id,
+             s.to_id,
+             s.source,
+             s.state,
+             s.read_table,
+             s.is_last,
+             m.direction,
+             m.kind,
+             m.engine,
+             m.reason,
+             a.name AS from_name,
+             b.name AS to_name,
+             substr(s.from_id, (strpos(s.from_id, ':'::text) + 1)) AS from_key,
+             substr(s.to_id, (strpos(s.to_id, ':'::text) + 1)) AS to_key,
+                 CASE
+                     WHEN (s.move = ANY (ARRAY[2, 3, 17, 21, 24])) THEN (b.attributes ->> 'order'::text)
+                     ELSE NULL::text
+                 END AS place,
+                 CASE
+                     WHEN (s.step = 1) THEN a.attributes
+                     ELSE NULL::jsonb
+                 END AS begins,
+             b.attributes AS leads,
+             split_part(s.from_id, ':'::text, 1) AS from_table,
+             split_part(s.to_id, ':'::text, 1) AS to_table,
+             COALESCE(v.is_late, false) AS is_late
+            FROM ((((step s
+              JOIN tenant_example.routing_move m USING (move))
+              LEFT JOIN tenant_example.node a ON ((a.node_id = s.from_id)))
+              LEFT JOIN tenant_example.node b ON ((b.node_id = s.to_id)))
+              LEFT JOIN rival v ON (((s.move = 17) AND (v.at = s.from_id) AND (v.rule = s.to_id))))
+         ), rests AS MATERIALIZED (
+          SELECT t.read_table,
+             t.source_table,
+             string_agg(format('table %s is %s'::text, k.name, COALESCE(v.verdict, 'not read'::text)), ', '::text ORDER BY k.name) AS told
+            FROM ((( SELECT DISTINCT s.read_table,
+                     split_part(s.source, ':'::text, 1) AS source_table
+                    FROM step s) t
+              CROSS JOIN LATERAL ( SELECT t.read_table AS name
+                 UNION
+                  SELECT t.source_table) k)
+              LEFT JOIN verdict v ON ((v.table_name = k.name)))
+           WHERE (COALESCE(v.verdict, 'unknown'::text) <> 'complete'::text)
+           GROUP BY t.read_table, t.source_table
+         ), engine AS MATERIALIZED (
+          SELECT DISTINCT e.engine
+            FROM ends e
+           WHERE (e.is_last AND (NOT (EXISTS ( SELECT
+                    FROM ends other
+                   WHERE ((other.route = e.route) AND ((('false'::text = (other.begins ->> 'active'::text)) OR ('false'::text = (other.leads ->> 'active'::text))) IS TRUE))))))
+         ), others AS MATERIALIZED (
+          SELECT e.engine,
+             ( SELECT string_agg(o.engine, ', '::text ORDER BY o.engine) AS string_agg
+                    FROM engine o
+                   WHERE (o.engine <> e.engine)) AS told
+            FROM ( SELECT DISTINCT d.engine
+                    FROM ends d
+                   WHERE d.is_last) e
+         ), judged AS MATERIALIZED (
+          SELECT e.route,
+             e.step,
+             e.move,
+             e.from_id,
+             e.to_id,
+             e.source,
+             e.state,
+             e.read_table,
+             e.is_last,
+             e.direction,
+             e.kind,
+             e.engine,
+             e.reason,
+             e.from_name,
+             e.to_name,
+             e.from_key,
+             e.to_key,
+             e.place,
+             e.begins,
+             e.leads,
+             e.from_table,
+             e.to_table,
+             e.is_late,
+             array_remove(ARRAY[
+                 CASE
+                     WHEN (e.engine = ANY (ARRAY['a workflow'::text, 'a flow'::text])) THEN 'what it assigns is never read'::text
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN ((e.leads ->> 'active'::text) = 'false'::text) THEN 'it is inactive'::text
+                     WHEN ((e.begins ->> 'active'::text) = 'false'::text) THEN 'the start is inactive'::text
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN ((e.state <> 'resolved'::text) AND (e.direction = 'out'::text) AND (e.kind !~ '^RUNS_'::text) AND (e.to_table <> 'sys_db_object'::text)) THEN ('the other end is '::text || e.state)
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN ((e.leads ->> 'condition'::text) <> ''::text) THEN ('only if '::text || (e.leads ->> 'condition'::text))
+                     WHEN ((e.begins ->> 'condition'::text) <> ''::text) THEN ('only if '::text || (e.begins ->> 'condition'::text))
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN (('true'::text = (e.begins ->> 'opaque'::text)) OR ('true'::text = (e.leads ->> 'opaque'::text))) THEN 'a script decides, which is never read'::text
+                     WHEN ((((e.leads ->> 'opaque'::text) IS NULL) AND (e.to_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text]))) OR ((e.step = 1) AND ((e.begins ->> 'opaque'::text) IS NULL) AND (e.from_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text])))) THEN 'whether a script decides is not known'::text
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN (e.move = 21) THEN 'only for records that the row fits'::text
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN e.is_late THEN 'unless an earlier rule matches'::text
+                     ELSE NULL::text
+                 END, r.told,
+                 CASE
+                     WHEN (e.move = ANY (ARRAY[17, 18, 23])) THEN ( SELECT b.tables
+                        FROM blind b)
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN e.is_last THEN (('so may '::text || o.told) || ', in no defined order'::text)
+                     ELSE NULL::text
+                 END], NULL::text) AS notes
+            FROM ((ends e
+              LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)))))
+              LEFT JOIN others o ON ((o.engine = e.engine)))
+         )
+  SELECT c.route,
+     c.step,
+     c.from_id,
+     c.kind,
+     c.to_id,
+     c.reason,
+     c.certain,
+     c.direction
+    FROM tenant_example.check_routes(graph_v1_routes.node_id) c(route, step, from_id, kind, to_id, reason, certain, direction)
+ UNION ALL
+  SELECT j.route,
+     j.step,
+     j.from_id,
+     j.kind,
+     j.to_id,
+     ((format(j.reason, COALESCE(j.from_name, '?'::text), COALESCE(j.to_name, '?'::text), j.from_key, j.to_key, split_part(j.source, ':'::text, 3)) || COALESCE(((' (order '::text || NULLIF(j.place, ''::text)) || ')'::text), ''::text)) ||
+         CASE
+             WHEN (j.notes = '{}'::text[]) THEN ''::text
+             ELSE ('; '::text || array_to_string(j.notes, '; '::text))
+         END),
+     (j.notes = '{}'::text[]),
+     j.direction
+    FROM judged j;
+END;
+
+CREATE TABLE tenant_example.described (
+    tables text[] NOT NULL,
+    run_id uuid NOT NULL,
+    columns jsonb NOT NULL,
+    counted bigint NOT NULL,
+    newest text NOT NULL,
+    changes bigint NOT NULL,
+    checked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.described FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.feed (
+    number bigint NOT NULL,
+    revision bigint NOT NULL,
+    published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    added bigint NOT NULL,
+    changed bigint NOT NULL,
+    removed bigint NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.feed FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.gone (
+    run_id uuid NOT NULL,
+    table_name text NOT NULL,
+    sys_id text NOT NULL COLLATE pg_catalog."C",
+    fate text,
+    CONSTRAINT gone_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text, 'unknown'::text, 'moved'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.gone FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.reference (
+    reference uuid DEFAULT gen_random_uuid() NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.reference FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW tenant_example.graph_v1_feed WITH (security_invoker='true') AS
+ SELECT f.number,
+    f.revision,
+    f.published_at,
+    f.added,
+    f.changed,
+    f.removed,
+    r.reference
+   FROM (tenant_example.feed f
+     CROSS JOIN tenant_example.reference r);
+
+CREATE TABLE tenant_example.missing (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    fate text NOT NULL,
+    CONSTRAINT missing_fate CHECK ((fate = ANY (ARRAY['deleted'::text, 'hidden'::text])))
+);
+
+ALTER TABLE ONLY tenant_example.missing FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.record (
+    table_name text NOT NULL COLLATE pg_catalog."C",
+    sys_id text NOT NULL COLLATE pg_catalog."C",
+    mod_count bigint NOT NULL,
+    updated_on text NOT NULL COLLATE pg_catalog."C"
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.record FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.schema_version (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.schema_version FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.staged_page (
+    run_id uuid NOT NULL,
+    table_name text NOT NULL,
+    page integer NOT NULL,
+    depth integer NOT NULL,
+    nodes jsonb NOT NULL,
+    edges jsonb NOT NULL,
+    base text,
+    keys jsonb,
+    scanned boolean DEFAULT false NOT NULL
+);
+ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN nodes SET STORAGE EXTERNAL;
+ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN edges SET STORAGE EXTERNAL;
+ALTER TABLE ONLY tenant_example.staged_page ALTER COLUMN keys SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY tenant_example.staged_page FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE tenant_example.table_state (
     table_name text NOT NULL COLLATE pg_catalog."C",
@@ -251,11 +992,21 @@ ALTER TABLE ONLY tenant_example.table_read
 ALTER TABLE ONLY tenant_example.table_state
     ADD CONSTRAINT table_state_pkey PRIMARY KEY (table_name);
 
+CREATE INDEX edge_history_since ON tenant_example.edge_history USING btree (since);
+
+CREATE INDEX edge_history_to ON tenant_example.edge_history USING btree (to_id);
+
 CREATE INDEX edge_history_until ON tenant_example.edge_history USING btree (until);
+
+CREATE INDEX edge_since ON tenant_example.edge USING brin (since int8_minmax_multi_ops) WITH (pages_per_range='8', autosummarize='on');
 
 CREATE INDEX edge_to ON tenant_example.edge USING btree (to_id);
 
+CREATE INDEX node_history_since ON tenant_example.node_history USING btree (since);
+
 CREATE INDEX node_history_until ON tenant_example.node_history USING btree (until);
+
+CREATE INDEX node_since ON tenant_example.node USING brin (since int8_minmax_multi_ops) WITH (pages_per_range='8', autosummarize='on');
 
 ALTER TABLE ONLY tenant_example.feed
     ADD CONSTRAINT feed_revision_fkey FOREIGN KEY (revision) REFERENCES tenant_example.revision(revision);
@@ -278,7 +1029,27 @@ ALTER TABLE tenant_example.node_history ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY owner ON tenant_example.schema_version TO zaptik_owner USING (true);
 
+CREATE POLICY reader ON tenant_example.edge FOR SELECT TO reader_example USING (true);
+
+CREATE POLICY reader ON tenant_example.edge_history FOR SELECT TO reader_example USING (true);
+
+CREATE POLICY reader ON tenant_example.feed FOR SELECT TO reader_example USING (true);
+
+CREATE POLICY reader ON tenant_example.node FOR SELECT TO reader_example USING (true);
+
+CREATE POLICY reader ON tenant_example.node_history FOR SELECT TO reader_example USING (true);
+
+CREATE POLICY reader ON tenant_example.reference FOR SELECT TO reader_example USING (true);
+
+CREATE POLICY reader ON tenant_example.revision FOR SELECT TO reader_example USING ((state = 'published'::text));
+
+CREATE POLICY reader ON tenant_example.table_read FOR SELECT TO reader_example USING ((run_id IN ( SELECT unnest(ARRAY[r.run_id, r.checked_run_id]) AS unnest
+   FROM tenant_example.revision r
+  WHERE (r.state = 'published'::text))));
+
 ALTER TABLE tenant_example.record ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.reference ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.revision ENABLE ROW LEVEL SECURITY;
 
@@ -308,6 +1079,8 @@ CREATE POLICY tenant ON tenant_example.node_history TO tenant_example USING (tru
 
 CREATE POLICY tenant ON tenant_example.record TO tenant_example USING (true);
 
+CREATE POLICY tenant ON tenant_example.reference FOR SELECT TO tenant_example USING (true);
+
 CREATE POLICY tenant ON tenant_example.revision TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.schema_version TO tenant_example USING (true);
@@ -319,35 +1092,170 @@ CREATE POLICY tenant ON tenant_example.table_read TO tenant_example USING (true)
 CREATE POLICY tenant ON tenant_example.table_state TO tenant_example USING (true);
 
 GRANT USAGE ON SCHEMA tenant_example TO tenant_example;
+GRANT USAGE ON SCHEMA tenant_example TO reader_example;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.described TO tenant_example;
+REVOKE ALL ON FUNCTION tenant_example.check_affected(node_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_affected(node_id text) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_affected(node_id text) TO reader_example;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.edge TO tenant_example;
+REVOKE ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) TO reader_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.edge_history TO reader_example;
 
-GRANT SELECT,INSERT ON TABLE tenant_example.feed TO tenant_example;
+REVOKE ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO reader_example;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.gone TO tenant_example;
+REVOKE ALL ON FUNCTION tenant_example.check_neighbours(node_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO reader_example;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.missing TO tenant_example;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.node TO tenant_example;
+REVOKE ALL ON FUNCTION tenant_example.check_node(wanted text) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_node(wanted text) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_node(wanted text) TO reader_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.node_history TO reader_example;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.record TO tenant_example;
+REVOKE ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.check_revision(wanted bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_revision(wanted bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_revision(wanted bigint) TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.check_routes(node_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.edge TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.edge TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.node TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.node TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.routing_move TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.routing_move TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.routing_step TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.routing_step TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.graph_v1_edges TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_edges TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.graph_v1_neighbours(node_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_neighbours(node_id text) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_neighbours(node_id text) TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.graph_v1_nodes TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_nodes TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.graph_v1_nodes_at(revision bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_nodes_at(revision bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_nodes_at(revision bigint) TO reader_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.revision TO tenant_example;
 
+GRANT SELECT(revision) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(run_id) ON TABLE tenant_example.revision TO reader_example;
+
 GRANT UPDATE(state) ON TABLE tenant_example.revision TO tenant_example;
+GRANT SELECT(state) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(as_of) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(complete_as_of) ON TABLE tenant_example.revision TO reader_example;
 
 GRANT UPDATE(published_at) ON TABLE tenant_example.revision TO tenant_example;
+GRANT SELECT(published_at) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(nodes) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(edges) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(added) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(changed) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(removed) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT(digest) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT UPDATE(checked_run_id) ON TABLE tenant_example.revision TO tenant_example;
+GRANT SELECT(checked_run_id) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT UPDATE(checked_as_of) ON TABLE tenant_example.revision TO tenant_example;
+GRANT SELECT(checked_as_of) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT UPDATE(checked_complete_as_of) ON TABLE tenant_example.revision TO tenant_example;
+GRANT SELECT(checked_complete_as_of) ON TABLE tenant_example.revision TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.graph_v1_revisions TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_revisions TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_read TO tenant_example;
+
+GRANT SELECT(run_id) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(table_name) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(rows) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(hidden) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(read) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(verdict) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(reason) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(as_of) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT(known) ON TABLE tenant_example.table_read TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.graph_v1_tables TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_tables TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.described TO tenant_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.feed TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.feed TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.gone TO tenant_example;
+
+GRANT SELECT ON TABLE tenant_example.reference TO reader_example;
+GRANT SELECT ON TABLE tenant_example.reference TO tenant_example;
+
+GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.missing TO tenant_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.record TO tenant_example;
 
 GRANT SELECT ON TABLE tenant_example.schema_version TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.staged_page TO tenant_example;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_read TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.table_state TO tenant_example;

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from jobs.errors import PrivilegeMissing
+from jobs.names import reader_role
 from tests.integration.conftest import AddTenant
 from tests.integration.postgres_steps import GROUP, claim_fresh_run, node, publish_tables, read_own
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows, translated_errors
@@ -15,7 +16,11 @@ pytestmark = pytest.mark.anyio
 
 TENANT_TABLES = (
     "schema_version", "node", "edge", "node_history", "edge_history", "revision", "feed", "table_read", "staged_page",
-    "gone", "missing", "record", "table_state", "described",
+    "gone", "missing", "record", "table_state", "described", "reference",
+)  # fmt: skip
+VIEWS = (
+    "graph_v1_revisions", "graph_v1_tables", "graph_v1_nodes", "graph_v1_edges", "graph_v1_feed", "routing_move",
+    "routing_step",
 )  # fmt: skip
 CONTROL_ROWS = ("tenant", "run", "sync_request", "data_key", "credential", "audit_events")
 
@@ -38,10 +43,10 @@ async def test_every_table_of_a_tenant_is_known_to_these_tests(admin: Connection
         "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')",
         tenant.schema_name,
     )
-    assert {row["relname"] for row in rows} == set(TENANT_TABLES)
+    assert {row["relname"] for row in rows} == {*TENANT_TABLES, *VIEWS}
 
 
-@pytest.mark.parametrize("table", TENANT_TABLES)
+@pytest.mark.parametrize("table", [*TENANT_TABLES, *VIEWS])
 async def test_the_app_reads_no_tenants_table_without_becoming_its_role(
     table: str, app: Connection, tenant: Tenant
 ) -> None:
@@ -153,7 +158,11 @@ async def test_every_table_of_every_tenant_has_row_security_forced_and_a_policy_
         """SELECT DISTINCT p.polroles::regrole[]::text[] AS roles FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
            WHERE c.relnamespace = %s::regnamespace ORDER BY 1""",
         tenant.schema_name,
-    ) == [{"roles": [tenant.schema_name]}, {"roles": ["zaptik_owner"]}]
+    ) == [
+        {"roles": [reader_role(tenant.schema_name)]},
+        {"roles": [tenant.schema_name]},
+        {"roles": ["zaptik_owner"]},
+    ]
 
 
 async def test_every_table_of_control_has_row_security_forced(admin: Connection) -> None:

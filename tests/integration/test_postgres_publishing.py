@@ -69,7 +69,7 @@ async def test_nothing_new_makes_no_revision_and_touches_no_row(
               UNION ALL SELECT 'edge', xmin::text, ctid::text FROM {tenant}.edge
               UNION ALL SELECT 'node_history', xmin::text, ctid::text FROM {tenant}.node_history
               UNION ALL SELECT 'edge_history', xmin::text, ctid::text FROM {tenant}.edge_history
-              UNION ALL SELECT 'revision', xmin::text, ctid::text FROM {tenant}.revision
+              UNION ALL SELECT 'revision', as_of::text, digest FROM {tenant}.revision
               UNION ALL SELECT 'feed', xmin::text, ctid::text FROM {tenant}.feed"""
     await publish_tables(app, tenant, GRAPH)
     before = await read_own(admin, rows, within=tenant)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import worker
 from jobs.errors import WrongArguments
-from worker.command import deployment, doctor, graph, processes, revisions, runs, tenants
+from worker.command import consumers, deployment, doctor, graph, processes, revisions, runs, tenants
 from worker.command.output import Output
 from worker.settings import Settings
 
@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(verbs)
     _add_revisions(verbs)
     _add_graph(verbs)
+    _add_consumers(verbs)
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -199,3 +200,16 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
         graph.surface,
         "show what is read: tables, fields, why, and the role that permits it",
     )
+
+
+def _add_consumers(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    family = _add_family(verbs, "consumer", "the logins of services that read a tenant's graph by SQL")
+    grant = _add(family, "grant", consumers.grant, "let a login read a tenant's graph and ask for its runs")
+    revoke = _add(family, "revoke", consumers.revoke, "take that away again")
+    for parser in (grant, revoke):
+        parser.add_argument("login", metavar="LOGIN", help="a login that is there in the database")
+        parser.add_argument("name", metavar="NAME", nargs="?", help="the tenant")
+        parser.add_argument(
+            "--requester", action="store_true", help="instead of a tenant: ask for runs of any, and read none"
+        )
+    _add(family, "list", consumers.list_all, "list who reads which tenant, and who are requesters")

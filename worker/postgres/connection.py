@@ -18,6 +18,7 @@ from psycopg.rows import DictRow, dict_row
 
 import schema
 from jobs.errors import DatabaseAway, DatabaseBusy, Failure, NotMigrated, PrivilegeMissing
+from jobs.names import reader_role
 
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 
@@ -101,9 +102,10 @@ def statement(area: schema.Area, name: str, *, within: str | None = None) -> sql
 
 
 def compose_text(text: str, *, within: str | None = None) -> sql.SQL:
-    """Make our own SQL text a statement, with the tenant's schema written in."""
+    """Make our own SQL text a statement, with the tenant's schema and its readers' role written in."""
     if within is not None:
         text = text.replace("{tenant}", sql.Identifier(within).as_string())
+        text = text.replace("{reader}", sql.Identifier(reader_role(within)).as_string())
     return sql.SQL(text)
 
 

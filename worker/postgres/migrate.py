@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import schema
 from jobs.errors import DatabaseUnsafe, Failure
+from jobs.names import reader_role
 from worker.postgres.connection import Connection, compose_text, fetch_rows, fetch_value
 
 _LOCK = 0x7A617074  # "zapt"
@@ -55,13 +56,22 @@ async def migrate(connection: Connection, *, app_url: str | None, today: date) -
 async def provision_schema(connection: Connection, tenant_schema: str) -> int:
     """Make or mend a tenant's role and schema in the surrounding transaction; gives the schema's version.
 
-    One at a time: all tenants' grants change the same few rows of the catalogue, which does not wait but fails
-    ("tuple concurrently updated").
+    Raises DatabaseUnsafe where a role of the readers' name is somebody else's.
+    """
+    await lock_roles(connection)
+    await _refuse_foreign_role(connection, reader_role(tenant_schema))
+    await _run(connection, schema.read_script("control", "provision"), within=tenant_schema)
+    return await _migrate_area(connection, "tenant", tenant_schema)
+
+
+async def lock_roles(connection: Connection) -> None:
+    """Be the only one who changes roles and grants until the transaction's end.
+
+    All tenants' grants change the same few rows of the catalogue, which does not wait but fails ("tuple
+    concurrently updated").
     """
     await _run(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
     await _run(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
-    await _run(connection, schema.read_script("control", "provision"), within=tenant_schema)
-    return await _migrate_area(connection, "tenant", tenant_schema)
 
 
 async def read_version(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
@@ -146,6 +156,15 @@ async def _refuse_second_deployment(connection: Connection) -> None:
         raise DatabaseUnsafe(
             f"This PostgreSQL server already holds a deployment, in database {other['datname']}. Roles belong to "
             "a whole server, so two deployments would share them: give this one a server of its own."
+        )
+
+
+async def _refuse_foreign_role(connection: Connection, role: str) -> None:
+    """Refuse a role whose members we did not grant: they would read the tenant."""
+    if await fetch_rows(connection, "control", "read_foreign_role", role=role):
+        raise DatabaseUnsafe(
+            f"There is a role {role} already, which `zaptik` did not make: rename it (ALTER ROLE {role} RENAME TO "
+            "...), since its members would read the tenant of that name."
         )
 
 

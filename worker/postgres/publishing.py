@@ -71,10 +71,12 @@ async def publish_run(
             if current is not None and not any(changes.values()):
                 sizes = {name: current[name] for name in ("revision", "nodes", "edges")}
                 result = Publication("unchanged", **sizes, **changes, reason=None)
+                await _keep_check(connection, run, result, **times)
             else:
                 total = await _read_total(connection, run)
                 result = _build_result("published", revision, total, changes)
                 await _record_revision(connection, run, result, query="add_revision", **total, **times)
+                await fetch_rows(connection, "tenant", "notify_revision", within=within)
             await fetch_rows(connection, "tenant", "drop_staged", within=within, run=run.run_id)
         await _supersede(connection, run)
         await record_events(connection, run, events, requests=0, records=0)
@@ -97,6 +99,7 @@ async def publish_held(
         if not released:
             raise lease_lost(run.run_id)
         await fetch_rows(connection, "tenant", "announce_revision", within=within, run=run.run_id)
+        await fetch_rows(connection, "tenant", "notify_revision", within=within)
         await fetch_rows(connection, "tenant", "drop_staged", within=within, run=run.run_id)
         accepted = Event(REVISION_ACCEPTED, {"revision": revision})
         await record_events(connection, run, [accepted], requests=0, records=0)
@@ -195,6 +198,14 @@ async def _record_revision(
     await fetch_rows(
         connection, "tenant", query, within=run.schema_name, run=run.run_id, revision=result.revision,
         **changes, **more,
+    )  # fmt: skip
+
+
+async def _keep_check(connection: Connection, run: ClaimedRun, result: Publication, **times: object) -> None:
+    """Say until when the revision in force is known to hold: a run found nothing else."""
+    await fetch_rows(
+        connection, "tenant", "keep_check", within=run.schema_name, run=run.run_id, revision=result.revision,
+        **times,
     )  # fmt: skip
 
 
