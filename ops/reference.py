@@ -54,6 +54,11 @@ _DOCUMENTS = {
     "revision reject": {"tenant": "acme", "revision": 2, "state": "rejected"},
     "graph export": {"tenant": "acme", "revision": 1, "nodes": 1389, "edges": 3616, "digest": "310c736d…",
                      "file": "acme.jsonl"},
+    "graph diff": {"tenant": "acme", "from": 1, "to": 2, "nodes": {
+        "added": ["each as a line of `graph export`, without its `type`"],
+        "changed": [{"id": "sys_user_group:0a…", "before": {"…": "…"}, "after": {"…": "…"}}], "removed": []},
+        "edges": {"added": [], "changed": [{"id": "FROM KIND TO SOURCE", "before": {"…": "…"}, "after": {"…": "…"}}],
+                  "removed": []}},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},

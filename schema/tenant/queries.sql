@@ -467,3 +467,80 @@ SELECT from_id, kind, to_id, source, state, attributes FROM (
     UNION ALL
     SELECT from_id, kind, to_id, source, state, attributes, since, until FROM {tenant}.edge_history
 ) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint ORDER BY from_id, kind, to_id, source
+
+-- name: read_node_changes
+-- The nodes that differ between two revisions, in either order; with each how many of its kind changed so.
+-- `lost` held at the earlier of the two and no longer at the later, `won` holds at the later and did not yet.
+WITH ends AS (
+    SELECT least(%(from)s::bigint, %(to)s::bigint) AS low, greatest(%(from)s::bigint, %(to)s::bigint) AS high,
+           %(from)s::bigint <= %(to)s::bigint AS forth
+), lost AS (
+    SELECT node_id, kind, hash, table_name, name, attributes FROM {tenant}.node_history
+    WHERE until > (SELECT low FROM ends) AND until <= (SELECT high FROM ends) AND since <= (SELECT low FROM ends)
+), won AS (
+    SELECT node_id, kind, hash, table_name, name, attributes FROM {tenant}.node
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends)
+    UNION ALL
+    SELECT node_id, kind, hash, table_name, name, attributes FROM {tenant}.node_history
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends) AND until > (SELECT high FROM ends)
+), differing AS (
+    SELECT node_id AS id,
+           CASE WHEN l.node_id IS NOT NULL AND w.node_id IS NOT NULL THEN 'changed'
+                WHEN (w.node_id IS NOT NULL) = (SELECT forth FROM ends) THEN 'added' ELSE 'removed' END AS change,
+           coalesce(w.kind, l.kind) AS kind,
+           CASE WHEN l.node_id IS NOT NULL THEN jsonb_build_object(
+               'id', node_id, 'kind', l.kind, 'table', l.table_name,
+               'sys_id', substr(node_id, strpos(node_id, ':') + 1), 'name', l.name, 'attributes', l.attributes)
+           END AS old,
+           CASE WHEN w.node_id IS NOT NULL THEN jsonb_build_object(
+               'id', node_id, 'kind', w.kind, 'table', w.table_name,
+               'sys_id', substr(node_id, strpos(node_id, ':') + 1), 'name', w.name, 'attributes', w.attributes)
+           END AS new
+    FROM lost l FULL JOIN won w USING (node_id)
+    WHERE l.hash IS DISTINCT FROM w.hash
+)
+SELECT change, kind, id, CASE WHEN forth THEN old ELSE new END AS before, CASE WHEN forth THEN new ELSE old END AS after,
+       count(*) OVER (PARTITION BY change, kind) AS alike, NULL AS from_name, NULL AS to_name
+FROM differing CROSS JOIN ends
+ORDER BY change, CASE WHEN %(by_kind)s::boolean THEN kind END, id
+
+-- name: read_edge_changes
+-- The edges that differ between two revisions, in either order; with each its ends' names as last held between them.
+WITH ends AS (
+    SELECT least(%(from)s::bigint, %(to)s::bigint) AS low, greatest(%(from)s::bigint, %(to)s::bigint) AS high,
+           %(from)s::bigint <= %(to)s::bigint AS forth
+), lost AS (
+    SELECT from_id, kind, to_id, source, hash, state, attributes FROM {tenant}.edge_history
+    WHERE until > (SELECT low FROM ends) AND until <= (SELECT high FROM ends) AND since <= (SELECT low FROM ends)
+), won AS (
+    SELECT from_id, kind, to_id, source, hash, state, attributes FROM {tenant}.edge
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends)
+    UNION ALL
+    SELECT from_id, kind, to_id, source, hash, state, attributes FROM {tenant}.edge_history
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends) AND until > (SELECT high FROM ends)
+), differing AS (
+    SELECT from_id, kind, to_id, source,
+           CASE WHEN l.hash IS NOT NULL AND w.hash IS NOT NULL THEN 'changed'
+                WHEN (w.hash IS NOT NULL) = (SELECT forth FROM ends) THEN 'added' ELSE 'removed' END AS change,
+           jsonb_build_object('state', l.state, 'attributes', l.attributes) AS old,
+           jsonb_build_object('state', w.state, 'attributes', w.attributes) AS new,
+           jsonb_build_object('kind', kind, 'from', from_id, 'to', to_id, 'source', jsonb_build_object(
+               'table', split_part(source, ':', 1), 'sys_id', split_part(source, ':', 2),
+               'field', split_part(source, ':', 3))) AS line
+    FROM lost l FULL JOIN won w USING (from_id, kind, to_id, source)
+    WHERE (l.hash, l.state) IS DISTINCT FROM (w.hash, w.state)
+), named AS (
+    SELECT node_id, name, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT node_id, name, since, until FROM {tenant}.node_history
+)
+SELECT change, kind, concat_ws(' ', from_id, kind, to_id, source) AS id,
+       CASE WHEN change <> 'added' THEN line || CASE WHEN forth THEN old ELSE new END END AS before,
+       CASE WHEN change <> 'removed' THEN line || CASE WHEN forth THEN new ELSE old END END AS after,
+       count(*) OVER (PARTITION BY change, kind) AS alike,
+       (SELECT n.name FROM named n WHERE n.node_id = from_id AND n.since <= high AND n.until > low
+        ORDER BY n.until DESC LIMIT 1) AS from_name,
+       (SELECT n.name FROM named n WHERE n.node_id = to_id AND n.since <= high AND n.until > low
+        ORDER BY n.until DESC LIMIT 1) AS to_name
+FROM differing CROSS JOIN ends
+ORDER BY change, CASE WHEN %(by_kind)s::boolean THEN kind END, from_id, kind, to_id, source

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import worker
 from jobs.errors import WrongArguments
-from worker.command import deployment, graph, processes, revisions, runs, tenants
+from worker.command import deployment, graph, graph_diff, processes, revisions, runs, tenants
 from worker.command.output import Output
 from worker.settings import Settings
 
@@ -189,6 +189,12 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     export.add_argument(
         "-o", dest="file", type=Path, metavar="FILE", help="write to FILE, not to standard output"
     )
+    compare = _add(
+        family, "diff", graph_diff.diff, "show what differs between two revisions, in either order"
+    )
+    compare.add_argument("name", metavar="NAME")
+    for end in ("from", "to"):
+        compare.add_argument(f"{end}_revision", type=_number(_HIGHEST_REVISION), metavar=end.upper())
     _add(
         verbs,
         "surface",
