@@ -499,7 +499,8 @@ WITH ends AS (
     FROM lost l FULL JOIN won w USING (node_id)
     WHERE l.hash IS DISTINCT FROM w.hash
 )
-SELECT change, kind, id, CASE WHEN forth THEN old ELSE new END AS before, CASE WHEN forth THEN new ELSE old END AS after,
+SELECT change, kind, id,
+       CASE WHEN forth THEN old ELSE new END AS before, CASE WHEN forth THEN new ELSE old END AS after,
        count(*) OVER (PARTITION BY change, kind) AS alike, NULL AS from_name, NULL AS to_name
 FROM differing CROSS JOIN ends
 ORDER BY change, CASE WHEN %(by_kind)s::boolean THEN kind END, id
@@ -544,3 +545,71 @@ SELECT change, kind, concat_ws(' ', from_id, kind, to_id, source) AS id,
         ORDER BY n.until DESC LIMIT 1) AS to_name
 FROM differing CROSS JOIN ends
 ORDER BY change, CASE WHEN %(by_kind)s::boolean THEN kind END, from_id, kind, to_id, source
+
+-- name: read_called
+-- The nodes of a revision that are called so: by id, or by name whatever the case. An id to which an edge leads is one.
+SELECT node_id FROM (
+    SELECT node_id, name, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT node_id, name, since, until FROM {tenant}.node_history
+    UNION ALL
+    SELECT to_id, '', since, 9223372036854775807 FROM {tenant}.edge WHERE to_id = %(called)s
+    UNION ALL
+    SELECT to_id, '', since, until FROM {tenant}.edge_history WHERE to_id = %(called)s
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+  AND (node_id = %(called)s OR lower(name) = lower(%(called)s))
+GROUP BY node_id ORDER BY node_id <> %(called)s, node_id LIMIT %(limit)s::integer
+
+-- name: read_steps
+-- The edges of a revision that leave or reach nodes by given kinds.
+SELECT from_id, kind, to_id, source, state, read_table FROM (
+    SELECT from_id, kind, to_id, source, state, read_table, since, 9223372036854775807 AS until FROM {tenant}.edge
+    UNION ALL
+    SELECT from_id, kind, to_id, source, state, read_table, since, until FROM {tenant}.edge_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+  AND ((from_id = ANY (%(out_of)s::text[]) AND kind = ANY (%(out_kinds)s::text[]))
+    OR (to_id = ANY (%(in_to)s::text[]) AND kind = ANY (%(in_kinds)s::text[])))
+ORDER BY from_id, kind, to_id, source LIMIT %(limit)s::integer
+
+-- name: read_named
+-- The nodes of a revision with these ids.
+SELECT node_id, kind, name, attributes FROM (
+    SELECT node_id, kind, name, attributes, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT node_id, kind, name, attributes, since, until FROM {tenant}.node_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint AND node_id = ANY (%(nodes)s::text[])
+
+-- name: read_attribute_names
+-- The names of all attributes of a revision, of its nodes and of its edges.
+SELECT DISTINCT what, jsonb_object_keys(attributes) AS name FROM (
+    SELECT 'node' AS what, attributes, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT 'node', attributes, since, until FROM {tenant}.node_history
+    UNION ALL
+    SELECT 'edge', attributes, since, 9223372036854775807 FROM {tenant}.edge
+    UNION ALL
+    SELECT 'edge', attributes, since, until FROM {tenant}.edge_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint ORDER BY what, name
+
+-- name: read_missing_at
+-- What edges of a revision name and is no node of it, with the state of the edges that lead there.
+WITH held AS (
+    SELECT from_id, to_id, state FROM (
+        SELECT from_id, to_id, state, since, 9223372036854775807 AS until FROM {tenant}.edge
+        UNION ALL
+        SELECT from_id, to_id, state, since, until FROM {tenant}.edge_history
+    ) e WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+), nodes AS (
+    SELECT node_id FROM (
+        SELECT node_id, since, 9223372036854775807 AS until FROM {tenant}.node
+        UNION ALL
+        SELECT node_id, since, until FROM {tenant}.node_history
+    ) n WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+), named AS (
+    SELECT to_id AS node_id, state FROM held WHERE state <> 'resolved'
+    UNION ALL
+    SELECT from_id, 'unknown' FROM held
+)
+SELECT node_id, min(state) AS state FROM named
+WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node_id = named.node_id)
+GROUP BY node_id ORDER BY node_id

@@ -136,6 +136,25 @@ async def stream_edges(connection: Connection, tenant: Tenant, revision: int) ->
         )
 
 
+async def stream_missing(
+    connection: Connection, tenant: Tenant, revision: int
+) -> AsyncIterator[tuple[str, str]]:
+    """Give what a revision's edges name and is no node of it, each id with its edges' state. As the tenant."""
+    async for row in stream_rows(connection, tenant, "read_missing_at", {"revision": revision}):
+        yield row["node_id"], row["state"]
+
+
+async def read_attribute_names(
+    connection: Connection, tenant: Tenant, revision: int
+) -> tuple[list[str], list[str]]:
+    """Give the names of the attributes of a revision's nodes, and of its edges. As the tenant."""
+    rows = await fetch_rows(
+        connection, "tenant", "read_attribute_names", within=tenant.schema_name, revision=revision
+    )
+    nodes, edges = ([row["name"] for row in rows if row["what"] == what] for what in ("node", "edge"))
+    return nodes, edges
+
+
 async def stream_rows(
     connection: Connection, tenant: Tenant, query: str, values: Mapping[str, object]
 ) -> AsyncIterator[dict[str, Any]]:
