@@ -13,7 +13,7 @@ from tests.house.sources import ALL, ROOT, find_modules, find_pages, name_file
 from worker.settings import describe_settings
 
 PAGES = find_pages()
-TEST_VARIABLES = {"ZAPTIK_TEST_BACKEND", "ZAPTIK_TEST_PROFILE", "ZAPTIK_TEST_RECORDS"}
+TEST_VARIABLES = {"ZAPTIK_TEST_BACKEND", "ZAPTIK_TEST_BROWSER", "ZAPTIK_TEST_PROFILE", "ZAPTIK_TEST_RECORDS"}
 LONGEST_ADR = 30
 
 

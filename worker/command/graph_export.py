@@ -9,6 +9,7 @@ from typing import Any
 from jobs.errors import WrongArguments
 from jobs.export.form import Form, Head, Lines
 from jobs.export.graphml import Graphml
+from jobs.export.webpage import SMOOTH_NODES, Webpage
 from worker.command.database import ask_as_app
 from worker.command.files import opened
 from worker.command.output import Output, format_time
@@ -19,7 +20,7 @@ from worker.postgres.reading import GraphHead
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
-FORMS: dict[str, Callable[[], Form]] = {"jsonl": Lines, "graphml": Graphml}
+FORMS: dict[str, Callable[[], Form]] = {"jsonl": Lines, "graphml": Graphml, "html": Webpage}
 FORMS_WITH_CHANGES = frozenset({"html"})
 
 
@@ -43,6 +44,8 @@ def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int
         return head
 
     head = ask_as_app(settings, write)
+    if asked.format == "html" and head.nodes > SMOOTH_NODES:
+        output.say(f"{head.nodes} nodes are many for one page: it will be slow beyond {SMOOTH_NODES}.")
     described = {"tenant": asked.name, "revision": head.revision, "nodes": head.nodes, "edges": head.edges}
     output.document({**described, "digest": head.digest, "file": str(asked.file)})
     if asked.file is not None:
