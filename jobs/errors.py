@@ -5,7 +5,7 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     Failure
     ├── UsageFailure           the person who called must change the call            (exit 2)
     │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision
-    │   ├── NotQuarantined
+    │   ├── UnknownNode  NotQuarantined
     │   ├── HostNotAllowed  PlainHttp  InvalidAddress  WrongArguments  SecretMissing  TenantPaused  FileNotWritten
     ├── SetupFailure           the deployment is not ready                           (exit 1)
     │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway
@@ -92,6 +92,12 @@ class UnknownRevision(UsageFailure):
     """The tenant has no such revision."""
 
     code = "unknown_revision"
+
+
+class UnknownNode(UsageFailure):
+    """The revision has no node of that id, or none or several of that name."""
+
+    code = "unknown_node"
 
 
 class NotQuarantined(UsageFailure):

@@ -492,6 +492,14 @@ WHERE e.from_id >= %(table)s::text || ':' AND e.from_id < %(table)s::text || ';'
   AND split_part(e.source, ':', 3) = %(field)s
   AND CASE WHEN s.id IS NULL THEN NOT %(listed)s::boolean ELSE s.scanned END
 
+-- name: read_nodes_by_id
+-- The nodes of a revision with these ids.
+SELECT node_id, kind, name, attributes FROM (
+    SELECT node_id, kind, name, attributes, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT node_id, kind, name, attributes, since, until FROM {tenant}.node_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint AND node_id = ANY (%(nodes)s::text[])
+
 -- name: read_described
 -- What the dictionary answered before, and whether this run asked.
 SELECT tables, columns, counted, newest, changes, checked_at, run_id = %(run)s::uuid AS is_own FROM {tenant}.described
@@ -560,3 +568,141 @@ WHERE revision = %(revision)s::bigint
 -- name: notify_revision
 -- Wake those who listen when the transaction commits: a hint that names nobody; the feed is the truth.
 SELECT pg_notify('zaptik_revision', reference::text) FROM {tenant}.reference
+
+-- name: read_node_changes
+-- The nodes that differ between two revisions, in either order; with each how many of its kind changed so.
+-- `lost` held at the earlier of the two and no longer at the later, `won` holds at the later and did not yet.
+WITH ends AS (
+    SELECT least(%(from)s::bigint, %(to)s::bigint) AS low, greatest(%(from)s::bigint, %(to)s::bigint) AS high,
+           %(from)s::bigint <= %(to)s::bigint AS forth
+), lost AS (
+    SELECT node_id, kind, hash, table_name, name, attributes FROM {tenant}.node_history
+    WHERE until > (SELECT low FROM ends) AND until <= (SELECT high FROM ends) AND since <= (SELECT low FROM ends)
+), won AS (
+    SELECT node_id, kind, hash, table_name, name, attributes FROM {tenant}.node
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends)
+    UNION ALL
+    SELECT node_id, kind, hash, table_name, name, attributes FROM {tenant}.node_history
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends) AND until > (SELECT high FROM ends)
+), differing AS (
+    SELECT node_id AS id,
+           CASE WHEN l.node_id IS NOT NULL AND w.node_id IS NOT NULL THEN 'changed'
+                WHEN (w.node_id IS NOT NULL) = (SELECT forth FROM ends) THEN 'added' ELSE 'removed' END AS change,
+           coalesce(w.kind, l.kind) AS kind,
+           CASE WHEN l.node_id IS NOT NULL THEN jsonb_build_object(
+               'id', node_id, 'kind', l.kind, 'table', l.table_name,
+               'sys_id', substr(node_id, strpos(node_id, ':') + 1), 'name', l.name, 'attributes', l.attributes)
+           END AS old,
+           CASE WHEN w.node_id IS NOT NULL THEN jsonb_build_object(
+               'id', node_id, 'kind', w.kind, 'table', w.table_name,
+               'sys_id', substr(node_id, strpos(node_id, ':') + 1), 'name', w.name, 'attributes', w.attributes)
+           END AS new
+    FROM lost l FULL JOIN won w USING (node_id)
+    WHERE l.hash IS DISTINCT FROM w.hash
+)
+SELECT change, kind, id,
+       CASE WHEN forth THEN old ELSE new END AS before, CASE WHEN forth THEN new ELSE old END AS after,
+       count(*) OVER (PARTITION BY change, kind) AS alike, NULL AS from_name, NULL AS to_name
+FROM differing CROSS JOIN ends
+ORDER BY change, CASE WHEN %(by_kind)s::boolean THEN kind END, id
+
+-- name: read_edge_changes
+-- The edges that differ between two revisions, in either order; with each its ends' names as last held between them.
+WITH ends AS (
+    SELECT least(%(from)s::bigint, %(to)s::bigint) AS low, greatest(%(from)s::bigint, %(to)s::bigint) AS high,
+           %(from)s::bigint <= %(to)s::bigint AS forth
+), lost AS (
+    SELECT from_id, kind, to_id, source, hash, state, attributes FROM {tenant}.edge_history
+    WHERE until > (SELECT low FROM ends) AND until <= (SELECT high FROM ends) AND since <= (SELECT low FROM ends)
+), won AS (
+    SELECT from_id, kind, to_id, source, hash, state, attributes FROM {tenant}.edge
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends)
+    UNION ALL
+    SELECT from_id, kind, to_id, source, hash, state, attributes FROM {tenant}.edge_history
+    WHERE since > (SELECT low FROM ends) AND since <= (SELECT high FROM ends) AND until > (SELECT high FROM ends)
+), differing AS (
+    SELECT from_id, kind, to_id, source,
+           CASE WHEN l.hash IS NOT NULL AND w.hash IS NOT NULL THEN 'changed'
+                WHEN (w.hash IS NOT NULL) = (SELECT forth FROM ends) THEN 'added' ELSE 'removed' END AS change,
+           jsonb_build_object('state', l.state, 'attributes', l.attributes) AS old,
+           jsonb_build_object('state', w.state, 'attributes', w.attributes) AS new,
+           jsonb_build_object('kind', kind, 'from', from_id, 'to', to_id, 'source', jsonb_build_object(
+               'table', split_part(source, ':', 1), 'sys_id', split_part(source, ':', 2),
+               'field', split_part(source, ':', 3))) AS line
+    FROM lost l FULL JOIN won w USING (from_id, kind, to_id, source)
+    WHERE (l.hash, l.state) IS DISTINCT FROM (w.hash, w.state)
+), named AS (
+    SELECT node_id, name, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT node_id, name, since, until FROM {tenant}.node_history
+)
+SELECT change, kind, concat_ws(' ', from_id, kind, to_id, source) AS id,
+       CASE WHEN change <> 'added' THEN line || CASE WHEN forth THEN old ELSE new END END AS before,
+       CASE WHEN change <> 'removed' THEN line || CASE WHEN forth THEN new ELSE old END END AS after,
+       count(*) OVER (PARTITION BY change, kind) AS alike,
+       (SELECT n.name FROM named n WHERE n.node_id = from_id AND n.since <= high AND n.until > low
+        ORDER BY n.until DESC LIMIT 1) AS from_name,
+       (SELECT n.name FROM named n WHERE n.node_id = to_id AND n.since <= high AND n.until > low
+        ORDER BY n.until DESC LIMIT 1) AS to_name
+FROM differing CROSS JOIN ends
+ORDER BY change, CASE WHEN %(by_kind)s::boolean THEN kind END, from_id, kind, to_id, source
+
+-- name: read_called
+-- The nodes of a revision that are called so: by id, or by name whatever the case. An id to which an edge leads is one.
+SELECT node_id FROM (
+    SELECT node_id, name, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT node_id, name, since, until FROM {tenant}.node_history
+    UNION ALL
+    SELECT to_id, '', since, 9223372036854775807 FROM {tenant}.edge WHERE to_id = %(called)s
+    UNION ALL
+    SELECT to_id, '', since, until FROM {tenant}.edge_history WHERE to_id = %(called)s
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+  AND (node_id = %(called)s OR lower(name) = lower(%(called)s))
+GROUP BY node_id ORDER BY node_id <> %(called)s, node_id LIMIT %(limit)s::integer
+
+-- name: read_steps
+-- The edges of a revision that leave or reach nodes by given kinds.
+SELECT from_id, kind, to_id, source, state, read_table FROM (
+    SELECT from_id, kind, to_id, source, state, read_table, since, 9223372036854775807 AS until FROM {tenant}.edge
+    UNION ALL
+    SELECT from_id, kind, to_id, source, state, read_table, since, until FROM {tenant}.edge_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+  AND ((from_id = ANY (%(out_of)s::text[]) AND kind = ANY (%(out_kinds)s::text[]))
+    OR (to_id = ANY (%(in_to)s::text[]) AND kind = ANY (%(in_kinds)s::text[])))
+ORDER BY from_id, kind, to_id, source LIMIT %(limit)s::integer
+
+-- name: read_attribute_names
+-- The names of all attributes of a revision, of its nodes and of its edges.
+SELECT DISTINCT what, jsonb_object_keys(attributes) AS name FROM (
+    SELECT 'node' AS what, attributes, since, 9223372036854775807 AS until FROM {tenant}.node
+    UNION ALL
+    SELECT 'node', attributes, since, until FROM {tenant}.node_history
+    UNION ALL
+    SELECT 'edge', attributes, since, 9223372036854775807 FROM {tenant}.edge
+    UNION ALL
+    SELECT 'edge', attributes, since, until FROM {tenant}.edge_history
+) held WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint ORDER BY what, name
+
+-- name: read_missing_at
+-- What edges of a revision name and is no node of it, with the state of the edges that lead there.
+WITH held AS (
+    SELECT from_id, to_id, state FROM (
+        SELECT from_id, to_id, state, since, 9223372036854775807 AS until FROM {tenant}.edge
+        UNION ALL
+        SELECT from_id, to_id, state, since, until FROM {tenant}.edge_history
+    ) e WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+), nodes AS (
+    SELECT node_id FROM (
+        SELECT node_id, since, 9223372036854775807 AS until FROM {tenant}.node
+        UNION ALL
+        SELECT node_id, since, until FROM {tenant}.node_history
+    ) n WHERE since <= %(revision)s::bigint AND until > %(revision)s::bigint
+), named AS (
+    SELECT to_id AS node_id, state FROM held WHERE state <> 'resolved'
+    UNION ALL
+    SELECT from_id, 'unknown' FROM held
+)
+SELECT node_id, min(state) AS state FROM named
+WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node_id = named.node_id)
+GROUP BY node_id ORDER BY node_id

@@ -15,6 +15,7 @@ from worker.settings import describe_settings
 PAGES = find_pages()
 TEST_VARIABLES = {
     "ZAPTIK_TEST_BACKEND",
+    "ZAPTIK_TEST_BROWSER",
     "ZAPTIK_TEST_POOLER",
     "ZAPTIK_TEST_POSTGRES",
     "ZAPTIK_TEST_PROFILE",

@@ -10,7 +10,19 @@ from typing import Any, NoReturn
 
 import worker
 from jobs.errors import WrongArguments
-from worker.command import consumers, deployment, doctor, graph, processes, revisions, runs, tenants
+from worker.command import (
+    consumers,
+    deployment,
+    doctor,
+    graph_diff,
+    graph_explain,
+    graph_export,
+    processes,
+    revisions,
+    runs,
+    surface,
+    tenants,
+)
 from worker.command.output import Output
 from worker.settings import Settings
 
@@ -181,7 +193,7 @@ def _add_revisions(verbs: argparse._SubParsersAction[_Parser]) -> None:
 def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     family = _add_family(verbs, "graph", "a tenant's graph")
     export = _add(
-        family, "export", graph.export, "write a revision's nodes and edges, one JSON object a line"
+        family, "export", graph_export.export, "write a revision's nodes and edges, one JSON object a line"
     )
     export.add_argument("name", metavar="NAME")
     export.add_argument(
@@ -190,14 +202,35 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help="an earlier one; the current one otherwise",
     )
-    export.add_argument("--format", choices=["jsonl"], default="jsonl")
+    export.add_argument(
+        "--format",
+        choices=sorted(graph_export.FORMS),
+        default="jsonl",
+        help="jsonl (default); graphml for Gephi and NetworkX; html, one page to look at and search",
+    )
+    export.add_argument(
+        "--diff",
+        type=_number(_HIGHEST_REVISION),
+        metavar="FROM",
+        help="html: show what changed since revision FROM",
+    )
     export.add_argument(
         "-o", dest="file", type=Path, metavar="FILE", help="write to FILE, not to standard output"
     )
+    compare = _add(
+        family, "diff", graph_diff.diff, "show what differs between two revisions, in either order"
+    )
+    compare.add_argument("name", metavar="NAME")
+    for end in ("from", "to"):
+        compare.add_argument(f"{end}_revision", type=_number(_HIGHEST_REVISION), metavar=end.upper())
+    tell = _add(family, "explain", graph_explain.explain, "show who handles an item, and why")
+    tell.add_argument("name", metavar="NAME")
+    tell.add_argument("node", metavar="NODE_ID", help="TABLE:SYS_ID, or a name that only one node has")
+    tell.add_argument("--revision", type=_number(_HIGHEST_REVISION), metavar="N", help="an earlier one")
     _add(
         verbs,
         "surface",
-        graph.surface,
+        surface.surface,
         "show what is read: tables, fields, why, and the role that permits it",
     )
 

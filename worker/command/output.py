@@ -24,6 +24,10 @@ class Output:
         if self.as_json:
             sys.stdout.write(encode_document(document) + "\n")
 
+    def pieces(self, pieces: Iterable[str]) -> None:
+        """Print a text as it comes: lines for people, or with `--json` a document that is made piece by piece."""
+        sys.stdout.writelines(pieces)
+
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines for people, without `--json`."""
         if not self.as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -111,7 +111,7 @@ async def read_head(connection: Connection, tenant: Tenant, revision: int | None
 
 async def stream_nodes(connection: Connection, tenant: Tenant, revision: int) -> AsyncIterator[NodeLine]:
     """Give a revision's nodes in order of their ids, a batch at a time. As the tenant."""
-    async for row in _stream(connection, tenant, "read_nodes_at", revision):
+    async for row in stream_rows(connection, tenant, "read_nodes_at", {"revision": revision}):
         yield NodeLine(
             id=row["node_id"],
             kind=row["kind"],
@@ -124,7 +124,7 @@ async def stream_nodes(connection: Connection, tenant: Tenant, revision: int) ->
 
 async def stream_edges(connection: Connection, tenant: Tenant, revision: int) -> AsyncIterator[EdgeLine]:
     """Give a revision's edges in order of (from, kind, to, source), a batch at a time. As the tenant."""
-    async for row in _stream(connection, tenant, "read_edges_at", revision):
+    async for row in stream_rows(connection, tenant, "read_edges_at", {"revision": revision}):
         table, sys_id, field = row["source"].split(":")
         yield EdgeLine(
             kind=row["kind"],
@@ -136,13 +136,33 @@ async def stream_edges(connection: Connection, tenant: Tenant, revision: int) ->
         )
 
 
-async def _stream(
-    connection: Connection, tenant: Tenant, query: str, revision: int
+async def stream_missing(
+    connection: Connection, tenant: Tenant, revision: int
+) -> AsyncIterator[tuple[str, str]]:
+    """Give what a revision's edges name and is no node of it, each id with its edges' state. As the tenant."""
+    async for row in stream_rows(connection, tenant, "read_missing_at", {"revision": revision}):
+        yield row["node_id"], row["state"]
+
+
+async def read_attribute_names(
+    connection: Connection, tenant: Tenant, revision: int
+) -> tuple[list[str], list[str]]:
+    """Give the names of the attributes of a revision's nodes, and of its edges. As the tenant."""
+    rows = await fetch_rows(
+        connection, "tenant", "read_attribute_names", within=tenant.schema_name, revision=revision
+    )
+    nodes, edges = ([row["name"] for row in rows if row["what"] == what] for what in ("node", "edge"))
+    return nodes, edges
+
+
+async def stream_rows(
+    connection: Connection, tenant: Tenant, query: str, values: Mapping[str, object]
 ) -> AsyncIterator[dict[str, Any]]:
+    """Give the rows of a named query a batch at a time, held by the server meanwhile. As the tenant."""
     # Whoever takes the rows may be slow, and an export locks nothing that others wait for.
     await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     async with connection.cursor(query, binary=True) as cursor:
         cursor.itersize = _BATCH_ROWS
-        await cursor.execute(statement("tenant", query, within=tenant.schema_name), {"revision": revision})
+        await cursor.execute(statement("tenant", query, within=tenant.schema_name), values)
         async for row in cursor:
             yield row
