@@ -15,7 +15,8 @@ pytestmark = pytest.mark.anyio
 
 TENANT_TABLES = (
     "schema_version", "node", "edge", "node_history", "edge_history", "revision", "feed", "table_read", "staged_page",
-    "gone", "missing", "record", "table_state", "record", "table_state",
+    "gone", "missing", "record", "table_state", "finding", "finding_history", "finding_basis", "graph_v1_findings",
+    "retention",
 )  # fmt: skip
 CONTROL_ROWS = ("tenant", "run", "sync_request", "data_key", "credential", "audit_events")
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import worker
 from jobs.errors import WrongArguments
-from worker.command import deployment, graph, processes, revisions, runs, tenants
+from worker.command import deployment, findings, graph, processes, retention, revisions, runs, tenants
 from worker.command.output import Output
 from worker.settings import Settings
 
@@ -81,6 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(verbs)
     _add_revisions(verbs)
     _add_graph(verbs)
+    retained = _add_family(verbs, "retention", "what is kept, and for how long")
+    _add(retained, "run", retention.run, "let revisions go that are older than ZAPTIK_REVISION_RETENTION")
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -188,6 +190,14 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     export.add_argument("--format", choices=["jsonl"], default="jsonl")
     export.add_argument(
         "-o", dest="file", type=Path, metavar="FILE", help="write to FILE, not to standard output"
+    )
+    found = _add(family, "findings", findings.list_all, "list what in a revision somebody should look at")
+    found.add_argument("name", metavar="NAME")
+    found.add_argument(
+        "--revision",
+        type=_number(_HIGHEST_REVISION),
+        metavar="N",
+        help="an earlier one; the current otherwise",
     )
     _add(
         verbs,

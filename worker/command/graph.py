@@ -19,7 +19,7 @@ from jobs.surface import Table, read_surface
 from worker.command.database import ask_as_app
 from worker.command.output import Output, format_time
 from worker.postgres import reading, tenants
-from worker.postgres.connection import Connection, as_tenant
+from worker.postgres.connection import Connection
 from worker.postgres.reading import GraphHead
 from worker.settings import Settings
 
@@ -80,7 +80,7 @@ async def _stream_lines(
     connection: Connection, name: str, revision: int | None
 ) -> AsyncIterator[tuple[GraphHead, bytes]]:
     tenant = await tenants.find_tenant(connection, name)
-    async with as_tenant(connection, tenant.schema_name):
+    async with reading.at_one_moment(connection, tenant):
         head = await reading.read_head(connection, tenant, revision)
         yield head, _encode_head(name, head)
         async for node in reading.stream_nodes(connection, tenant, head.revision):
