@@ -493,16 +493,17 @@ WITH RECURSIVE verdicts AS MATERIALIZED (
 ), broken AS MATERIALIZED (
     -- References that do not lead to what they name, and routes to groups that nobody works in.
     SELECT e.from_id, e.to_id, min(e.state) AS state, min(g.name) AS name,
-           e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND e.to_id LIKE 'sys\_user\_group:%%' AS routes,
+           e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND split_part(e.to_id, ':', 1) = 'sys_user_group'
+               AS routes,
            bool_or(g.attributes ->> 'active' = 'false') IS TRUE AS inactive,
            jsonb_agg(DISTINCT e.kind || ' ' || split_part(e.source, ':', 3)) AS by,
            array_agg(DISTINCT e.read_table) AS read_tables
     FROM {tenant}.edge e LEFT JOIN {tenant}.node g ON g.node_id = e.to_id
     WHERE e.state IN ('deleted', 'hidden', 'unknown')
-       OR (e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND e.to_id LIKE 'sys\_user\_group:%%'
+       OR (e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND split_part(e.to_id, ':', 1) = 'sys_user_group'
            AND g.attributes ->> 'active' = 'false')
     GROUP BY e.from_id, e.to_id,
-             e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND e.to_id LIKE 'sys\_user\_group:%%'
+             e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND split_part(e.to_id, ':', 1) = 'sys_user_group'
 ), routes AS (
     SELECT CASE WHEN b.inactive THEN 'route_to_inactive_group' ELSE 'route_to_missing_group' END AS finding,
            b.from_id AS node_id, b.to_id AS about,
@@ -585,12 +586,12 @@ WITH RECURSIVE verdicts AS MATERIALIZED (
            r.attributes ->> 'condition' ~ '^(\^?EQ)?$' AND r.attributes ->> 'opaque' IS DISTINCT FROM 'true'
                AS takes_all,
            array_remove(ARRAY[
+               CASE WHEN r.attributes ->> 'active' IS NULL THEN 'whether the rule before it is active' END,
                CASE WHEN r.attributes ->> 'opaque' IS NULL THEN 'whether the rule before it has a script' END,
                CASE WHEN NOT EXISTS (SELECT FROM {tenant}.edge g WHERE g.from_id = r.node_id AND g.kind = 'ROUTES_TO')
                     THEN 'whom the rule before it assigns to' END], NULL) AS doubts
     FROM acting r JOIN {tenant}.edge e ON e.from_id = r.node_id AND e.kind = 'APPLIES_TO'
-    WHERE r.kind = 'assignment_rule' AND r.attributes ->> 'active' = 'true'
-      AND r.attributes ->> 'order' ~ '^-?[0-9]{1,18}$'
+    WHERE r.kind = 'assignment_rule' AND r.attributes ->> 'order' ~ '^-?[0-9]{1,18}$'
 ), taking AS MATERIALIZED (
     SELECT DISTINCT ON (on_table, doubts) on_table, doubts, place, node_id FROM ordered_rules WHERE takes_all
     ORDER BY on_table, doubts, place, node_id
