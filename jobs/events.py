@@ -220,6 +220,25 @@ REVISION_REJECTED = _kind(
     "revision.rejected", "A person dropped a quarantined revision.", "revision", audited=True
 )
 
+RETENTION_RAN = _kind(
+    "retention.run",
+    "Revisions that are older than is kept were let go, with what only they showed.",
+    "oldest",
+    "revisions",
+    "feed",
+    "nodes",
+    "edges",
+    "findings",
+    "reads",
+    audited=True,
+)
+RETENTION_FAILED = _kind(
+    "retention.failed",
+    "A tenant's old revisions could not be let go; tried again later.",
+    "code",
+    level="warning",
+)
+
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
 TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)
 TENANT_PAUSED = _kind(

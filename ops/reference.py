@@ -80,6 +80,13 @@ _DOCUMENTS = {
                                "reason": "the producer creates records in table incident"}, "…"]}],
         "routed_here": ["of a group: what leads to it by one step"], "truncated": False,
         "doubts": ["table dl_matcher is hidden"]},
+    "graph findings": {"tenant": "acme", "revision": 2, "findings": [
+        {"finding": "route_to_inactive_group", "node_id": "sc_cat_item:…", "name": "Laptop", "certain": True,
+         "detail": {"group": "sys_user_group:…", "name": "Desk", "state": "resolved", "by": ["FULFILLED_BY group"]},
+         "rests_on": ["sc_cat_item", "sys_user_group"]}]},
+    "retention run": {"tenants": [
+        {"tenant": "acme", "state": "done|held|failed", "oldest": 812, "revisions": 24, "feed": 24, "nodes": 310,
+         "edges": 642, "findings": 3, "reads": 528, "error": None}]},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},

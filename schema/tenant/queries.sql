@@ -706,3 +706,274 @@ WITH held AS (
 SELECT node_id, min(state) AS state FROM named
 WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node_id = named.node_id)
 GROUP BY node_id ORDER BY node_id
+
+-- name: remember_verdicts
+-- Keep the verdicts by which findings are judged; gives how many are not as they were.
+WITH read AS (
+    SELECT table_name, verdict FROM {tenant}.table_read WHERE run_id = %(run)s::uuid AND verdict IS NOT NULL
+), dropped AS (
+    DELETE FROM {tenant}.finding_basis b WHERE NOT EXISTS (SELECT FROM read r WHERE r.table_name = b.table_name)
+    RETURNING 1
+), kept AS (
+    INSERT INTO {tenant}.finding_basis AS b (table_name, verdict) SELECT table_name, verdict FROM read
+    ON CONFLICT (table_name) DO UPDATE SET verdict = excluded.verdict WHERE b.verdict <> excluded.verdict
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM dropped) + (SELECT count(*) FROM kept) AS differing
+
+-- name: publish_findings
+-- Bring the findings to what the current graph and its verdicts say; docs/reference/findings.md has each rule.
+-- `reasons` are what makes a finding uncertain beside a verdict. Whatever is aggregated is ordered: same graph, same
+-- bytes.
+WITH RECURSIVE verdicts AS MATERIALIZED (
+    SELECT table_name, verdict FROM {tenant}.finding_basis
+), acting AS NOT MATERIALIZED (
+    SELECT * FROM {tenant}.node WHERE attributes ->> 'active' IS DISTINCT FROM 'false'
+), broken AS MATERIALIZED (
+    -- References that do not lead to what they name, and routes to groups that nobody works in.
+    SELECT e.from_id, e.to_id, min(e.state) AS state, min(g.name) AS name,
+           e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND split_part(e.to_id, ':', 1) = 'sys_user_group'
+               AS routes,
+           bool_or(g.attributes ->> 'active' = 'false') IS TRUE AS inactive,
+           jsonb_agg(DISTINCT e.kind || ' ' || split_part(e.source, ':', 3)) AS by,
+           array_agg(DISTINCT e.read_table) AS read_tables
+    FROM {tenant}.edge e LEFT JOIN {tenant}.node g ON g.node_id = e.to_id
+    WHERE e.state IN ('deleted', 'hidden', 'unknown')
+       OR (e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND split_part(e.to_id, ':', 1) = 'sys_user_group'
+           AND g.attributes ->> 'active' = 'false')
+    GROUP BY e.from_id, e.to_id,
+             e.kind IN ('FULFILLED_BY', 'ROUTES_TO', 'NAMES') AND split_part(e.to_id, ':', 1) = 'sys_user_group'
+), routes AS (
+    SELECT CASE WHEN b.inactive THEN 'route_to_inactive_group' ELSE 'route_to_missing_group' END AS finding,
+           b.from_id AS node_id, b.to_id AS about,
+           jsonb_strip_nulls(jsonb_build_object('group', b.to_id, 'name', b.name, 'state', b.state, 'by', b.by))
+               AS detail,
+           CASE WHEN b.inactive OR b.state = 'deleted' THEN '{}'
+                WHEN b.state = 'hidden' THEN ARRAY['the group is there and hidden from the account']
+                ELSE ARRAY['the group was never read: it may be deleted or hidden from the account'] END AS reasons,
+           b.read_tables || 'sys_user_group'::text AS rests_on
+    FROM broken b LEFT JOIN {tenant}.node n ON n.node_id = b.from_id
+    WHERE b.routes AND n.attributes ->> 'active' IS DISTINCT FROM 'false'
+), dangling AS (
+    SELECT 'dangling_reference' AS finding, b.from_id AS node_id, b.to_id AS about,
+           jsonb_build_object('to', b.to_id, 'state', b.state, 'by', b.by) AS detail,
+           CASE WHEN b.state = 'deleted' THEN '{}'
+                ELSE ARRAY['no row of ' || split_part(b.to_id, ':', 1) || ' has it, and it was never seen'] END
+               AS reasons,
+           b.read_tables || split_part(b.to_id, ':', 1) AS rests_on
+    FROM broken b
+    WHERE NOT b.routes
+      AND (b.state = 'deleted'
+           OR (b.state = 'unknown' AND split_part(b.to_id, ':', 1) = ANY (%(unfiltered)s::text[])
+               AND split_part(b.to_id, ':', 1) IN (SELECT table_name FROM verdicts WHERE verdict = 'complete')))
+), rule_tables AS (
+    -- Where something may give a new record its group: a rule, a lookup that sets it, a channel of work. `covered`
+    -- are these tables and what extends them.
+    SELECT e.to_id FROM {tenant}.edge e JOIN acting r ON r.node_id = e.from_id
+    WHERE e.kind = 'CHANNEL_OF' OR (e.kind = 'APPLIES_TO' AND (r.kind = 'assignment_rule' OR EXISTS (
+        SELECT FROM {tenant}.edge s JOIN {tenant}.node f ON f.node_id = s.from_id
+        WHERE s.to_id = r.node_id AND s.kind = 'SETS_FOR' AND f.attributes ->> 'source_table_field' = 'assignment_group'
+    )))
+), covered AS (
+    SELECT to_id FROM rule_tables
+    UNION
+    SELECT e.from_id FROM covered c JOIN {tenant}.edge e ON e.to_id = c.to_id AND e.kind = 'EXTENDS'
+), undescribed AS (
+    SELECT to_id FROM {tenant}.edge WHERE kind IN ('CREATES_RECORD_IN', 'EXTENDS') AND state <> 'resolved'
+    UNION
+    SELECT e.from_id FROM undescribed u JOIN {tenant}.edge e ON e.to_id = u.to_id AND e.kind = 'EXTENDS'
+), worked_plans AS MATERIALIZED (
+    SELECT DISTINCT s.to_id FROM {tenant}.edge s JOIN {tenant}.edge f ON f.from_id = s.from_id
+    WHERE s.kind = 'STEP_OF' AND f.kind = 'FULFILLED_BY'
+), idle_items AS MATERIALIZED (
+    SELECT n.node_id, n.kind, n.table_name, n.read_table, n.attributes ->> 'active' AS active FROM acting n
+    WHERE n.kind IN ('catalogue_item', 'record_producer')
+      AND n.table_name NOT IN ('sc_cat_item_guide', 'sc_cat_item_content')  -- where those are read by the parent alone
+      AND NOT EXISTS (SELECT FROM {tenant}.edge e WHERE e.from_id = n.node_id
+                      AND e.kind IN ('FULFILLED_BY', 'RUNS_WORKFLOW', 'RUNS_FLOW'))
+      AND NOT EXISTS (SELECT FROM {tenant}.edge e JOIN worked_plans p ON p.to_id = e.to_id
+                      WHERE e.from_id = n.node_id AND e.kind = 'DELIVERED_BY')
+      AND NOT EXISTS (SELECT FROM {tenant}.edge e JOIN covered c ON c.to_id = e.to_id
+                      WHERE e.from_id = n.node_id AND e.kind = 'CREATES_RECORD_IN')
+      AND NOT EXISTS (SELECT FROM {tenant}.edge e WHERE e.to_id = n.node_id AND e.kind = 'ASKED_BY')
+), items AS (
+    SELECT 'item_without_route' AS finding, i.node_id, '' AS about,
+           jsonb_build_object('kind', i.kind, 'creates_in', to_jsonb(ARRAY(
+               SELECT e.to_id FROM {tenant}.edge e
+               WHERE e.from_id = i.node_id AND e.kind = 'CREATES_RECORD_IN' ORDER BY 1))) AS detail,
+           array_remove(ARRAY[
+               CASE WHEN i.active IS NULL THEN 'whether the item is active could not be read' END,
+               CASE WHEN i.kind = 'catalogue_item' AND EXISTS (
+                   SELECT FROM covered WHERE to_id IN ('sys_db_object:sc_req_item', 'sys_db_object:sc_task'))
+               THEN 'a rule of requested items or their tasks may take it' END,
+               (SELECT 'its delivery plan ' || CASE WHEN min(p.node_id) IS NULL THEN 'is not there to be read'
+                                                    ELSE 'has a script' END
+                FROM {tenant}.edge e LEFT JOIN {tenant}.node p ON p.node_id = e.to_id
+                WHERE e.from_id = i.node_id AND e.kind = 'DELIVERED_BY' AND e.state <> 'deleted'
+                  AND (p.node_id IS NULL OR p.attributes ->> 'opaque' = 'true') HAVING count(*) > 0),
+               (SELECT 'what ' || split_part(min(e.to_id), ':', 2) || ' extends is not read'
+                FROM {tenant}.edge e JOIN undescribed u ON u.to_id = e.to_id
+                WHERE e.from_id = i.node_id AND e.kind = 'CREATES_RECORD_IN' HAVING count(*) > 0)], NULL) AS reasons,
+           ARRAY['sc_cat_item', i.read_table, 'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task',
+                 'sysrule_assignment', 'dl_definition']
+           || CASE WHEN i.table_name IN (SELECT table_name FROM verdicts) THEN ARRAY[i.table_name] ELSE '{}' END
+           || CASE WHEN i.kind = 'record_producer' THEN ARRAY['sn_hr_core_service', 'awa_service_channel']
+                   ELSE '{}' END AS rests_on
+    FROM idle_items i
+), ordered_rules AS MATERIALIZED (
+    SELECT r.node_id, e.to_id AS on_table, (r.attributes ->> 'order')::numeric AS place,
+           r.attributes ->> 'condition' ~ '^(\^?EQ)?$' AND r.attributes ->> 'opaque' IS DISTINCT FROM 'true'
+               AS takes_all,
+           array_remove(ARRAY[
+               CASE WHEN r.attributes ->> 'active' IS NULL THEN 'whether the rule before it is active' END,
+               CASE WHEN r.attributes ->> 'opaque' IS NULL THEN 'whether the rule before it has a script' END,
+               CASE WHEN NOT EXISTS (SELECT FROM {tenant}.edge g WHERE g.from_id = r.node_id AND g.kind = 'ROUTES_TO')
+                    THEN 'whom the rule before it assigns to' END], NULL) AS doubts
+    FROM acting r JOIN {tenant}.edge e ON e.from_id = r.node_id AND e.kind = 'APPLIES_TO'
+    WHERE r.kind = 'assignment_rule' AND r.attributes ->> 'order' ~ '^-?[0-9]{1,18}$'
+), taking AS MATERIALIZED (
+    SELECT DISTINCT ON (on_table, doubts) on_table, doubts, place, node_id FROM ordered_rules WHERE takes_all
+    ORDER BY on_table, doubts, place, node_id
+), rules AS (
+    SELECT DISTINCT ON (r.node_id) 'rule_never_reached' AS finding, r.node_id, t.node_id AS about,
+           jsonb_build_object('rule', t.node_id, 'order', t.place, 'table', t.on_table) AS detail,
+           ARRAY(SELECT doubt || ' was not read' FROM unnest(t.doubts) AS doubt) AS reasons,
+           ARRAY['sysrule_assignment'] AS rests_on
+    FROM ordered_rules r JOIN taking t ON t.on_table = r.on_table AND t.place < r.place
+    ORDER BY r.node_id, cardinality(t.doubts), t.place, t.node_id
+), parents AS MATERIALIZED (
+    -- One parent each, the one read last: only who is both a parent and a child can be in a cycle.
+    SELECT DISTINCT ON (e.from_id) e.from_id, e.to_id FROM {tenant}.edge e
+    WHERE e.kind = 'CHILD_OF' AND e.state = 'resolved' ORDER BY e.from_id, e.since DESC, e.to_id
+), linked AS MATERIALIZED (
+    SELECT p.from_id, p.to_id, row_number() OVER (ORDER BY p.from_id)::integer AS place FROM parents p
+    WHERE EXISTS (SELECT FROM parents q WHERE q.to_id = p.from_id)
+), leaps AS (
+    -- From each to its parent, then to the parent's parent's parent, and so on: twice as far in each round, so that
+    -- no chain is long. Who has not come out at the top (the last place, which leads to itself) goes round.
+    SELECT 1 AS distance, array_agg(coalesce(q.place, n.size + 1) ORDER BY p.place) || (max(n.size) + 1) AS above,
+           array_agg(p.place ORDER BY p.place) || (max(n.size) + 1) AS least
+    FROM linked p CROSS JOIN (SELECT count(*)::integer AS size FROM linked) n LEFT JOIN linked q ON q.from_id = p.to_id
+    HAVING count(*) > 0
+    UNION ALL
+    SELECT 2 * distance, ARRAY(SELECT above[up] FROM unnest(above) WITH ORDINALITY AS u (up, n) ORDER BY n),
+           ARRAY(SELECT least(least[n], least[up]) FROM unnest(above) WITH ORDINALITY AS u (up, n) ORDER BY n)
+    FROM leaps WHERE distance <= cardinality(above)
+), round AS MATERIALIZED (
+    SELECT DISTINCT up AS place, least[up] AS least
+    FROM (SELECT above, least FROM leaps ORDER BY distance DESC LIMIT 1) last, unnest(above) AS up
+    WHERE up < cardinality(above)
+), cycles AS (
+    SELECT 'parent_cycle' AS finding, min(l.from_id) AS node_id, '' AS about,
+           jsonb_build_object('length', count(*), 'nodes', to_jsonb((array_agg(l.from_id ORDER BY l.from_id))[:100]))
+               AS detail,
+           '{}'::text[] AS reasons, ARRAY[split_part(min(l.from_id), ':', 1)] AS rests_on
+    FROM round r JOIN linked l ON l.place = r.place GROUP BY r.least
+), services AS MATERIALIZED (
+    SELECT n.node_id, n.attributes ->> 'active' AS active, min(t.to_id) AS template, min(t.state) AS state,
+           bool_or(EXISTS (SELECT FROM {tenant}.edge g WHERE g.from_id = t.to_id AND g.kind = 'ROUTES_TO')) AS grouped
+    FROM acting n LEFT JOIN {tenant}.edge t
+      ON t.from_id = n.node_id AND t.kind = 'USES_TEMPLATE' AND t.state <> 'deleted'
+    WHERE n.kind = 'hr_service' GROUP BY n.node_id, n.attributes ->> 'active'
+), hr AS (
+    SELECT CASE WHEN s.template IS NULL THEN 'service_without_template' ELSE 'service_without_group' END AS finding,
+           s.node_id, '' AS about,
+           jsonb_strip_nulls(jsonb_build_object('template', s.template, 'state', s.state)) AS detail,
+           array_remove(ARRAY[
+               CASE WHEN s.active IS NULL THEN 'whether the service is active could not be read' END,
+               CASE WHEN s.state <> 'resolved' THEN 'its template is ' || s.state END,
+               CASE WHEN EXISTS (SELECT FROM {tenant}.edge e WHERE e.from_id = s.node_id
+                                 AND e.kind IN ('RUNS_FLOW', 'RUNS_WORKFLOW'))
+                    THEN 'its flow or workflow may give it a group' END,
+               CASE WHEN EXISTS (SELECT FROM {tenant}.edge e JOIN covered c ON c.to_id = e.to_id
+                                 WHERE e.kind = 'CREATES_RECORD_IN' AND e.from_id IN (s.node_id, s.template))
+                    THEN 'a rule of the table of its cases may give it a group' END], NULL) AS reasons,
+           ARRAY['sn_hr_core_service', 'sn_hr_core_template', 'sysrule_assignment', 'dl_definition'] AS rests_on
+    FROM services s WHERE s.template IS NULL OR s.grouped IS NOT TRUE
+), found AS MATERIALIZED (
+    SELECT * FROM routes UNION ALL SELECT * FROM dangling UNION ALL SELECT * FROM items UNION ALL SELECT * FROM rules
+    UNION ALL SELECT * FROM cycles UNION ALL SELECT * FROM hr
+), bases AS MATERIALIZED (
+    -- A table that the instance does not have hides nothing.
+    SELECT b.rests_on AS given, array_agg(DISTINCT t.name COLLATE "C") AS rests_on,
+           array_agg(DISTINCT t.name || ' is ' || coalesce(v.verdict, 'not read') COLLATE "C")
+               FILTER (WHERE coalesce(v.verdict, '') NOT IN ('complete', 'absent')) AS doubts
+    FROM (SELECT DISTINCT rests_on FROM found) b, unnest(b.rests_on) AS t (name)
+         LEFT JOIN verdicts v ON v.table_name = t.name
+    GROUP BY b.rests_on
+), judged AS MATERIALIZED (
+    SELECT f.finding COLLATE "C" AS finding, f.node_id, f.about COLLATE "C" AS about, b.rests_on,
+           cardinality(f.reasons) = 0 AND b.doubts IS NULL AS certain,
+           f.detail || CASE WHEN cardinality(f.reasons) = 0 AND b.doubts IS NULL THEN '{}' ELSE jsonb_build_object(
+               'cannot_know', 'cannot know: ' || array_to_string(b.doubts || f.reasons, ', ')) END AS detail
+    FROM found f JOIN bases b ON b.given = f.rests_on
+), delta AS MATERIALIZED (
+    SELECT coalesce(j.finding, f.finding) AS finding, coalesce(j.node_id, f.node_id) AS node_id,
+           coalesce(j.about, f.about) AS about, j.detail, j.certain, j.rests_on,
+           CASE WHEN f.finding IS NULL THEN 'added' WHEN j.finding IS NULL THEN 'removed' ELSE 'changed' END AS change
+    FROM judged j FULL JOIN {tenant}.finding f
+      ON f.finding = j.finding AND f.node_id = j.node_id AND f.about = j.about
+    WHERE f.finding IS NULL OR j.finding IS NULL
+       OR (f.detail, f.certain, f.rests_on) IS DISTINCT FROM (j.detail, j.certain, j.rests_on)
+), kept AS (
+    -- What the same revision said before, on other verdicts, is not kept: see docs/reference/findings.md.
+    INSERT INTO {tenant}.finding_history (finding, node_id, about, detail, certain, rests_on, since, until)
+    SELECT f.finding, f.node_id, f.about, f.detail, f.certain, f.rests_on, f.since, %(revision)s::bigint
+    FROM delta d JOIN {tenant}.finding f USING (finding, node_id, about)
+    WHERE d.change <> 'added' AND f.since < %(revision)s::bigint
+), removed AS (
+    DELETE FROM {tenant}.finding f USING delta d
+    WHERE d.change = 'removed' AND (f.finding, f.node_id, f.about) = (d.finding, d.node_id, d.about)
+), changed AS (
+    UPDATE {tenant}.finding f
+    SET detail = d.detail, certain = d.certain, rests_on = d.rests_on, since = %(revision)s::bigint
+    FROM delta d WHERE d.change = 'changed' AND (f.finding, f.node_id, f.about) = (d.finding, d.node_id, d.about)
+), added AS (
+    INSERT INTO {tenant}.finding (finding, node_id, about, detail, certain, rests_on, since)
+    SELECT finding, node_id, about, detail, certain, rests_on, %(revision)s::bigint FROM delta WHERE change = 'added'
+)
+SELECT count(*) AS differing FROM delta
+
+-- name: read_findings_at
+-- The findings of a revision, by kind, then by node, with the name of the node as it is now.
+SELECT h.finding, h.node_id, n.name, h.detail, h.certain, h.rests_on FROM (
+    SELECT finding, node_id, about, detail, certain, rests_on, since, 9223372036854775807 AS until
+    FROM {tenant}.finding
+    UNION ALL
+    SELECT finding, node_id, about, detail, certain, rests_on, since, until FROM {tenant}.finding_history
+) h LEFT JOIN {tenant}.node n ON n.node_id = h.node_id
+WHERE h.since <= %(revision)s::bigint AND h.until > %(revision)s::bigint ORDER BY h.finding, h.node_id, h.about
+
+-- name: hold_retention
+-- Take the lease on letting old revisions go, or hold it for longer; no row when another has it, or it is not due.
+UPDATE {tenant}.retention
+SET holder = %(holder)s, lease_until = clock_timestamp() + %(lease_seconds)s::double precision * interval '1 second'
+WHERE (lease_until IS NULL OR lease_until < clock_timestamp() OR holder = %(holder)s)
+  AND (done_at IS NULL OR done_at < clock_timestamp() - %(every_seconds)s::double precision * interval '1 second')
+RETURNING holder
+
+-- name: end_retention
+-- Give the lease back: it is done for now.
+UPDATE {tenant}.retention SET holder = NULL, lease_until = NULL, done_at = clock_timestamp()
+WHERE holder = %(holder)s
+
+-- name: forget_revisions
+-- Let the revisions go that are older than so many days.
+SELECT oldest, revisions, feed FROM {tenant}.forget_revisions(%(keep_days)s::integer)
+
+-- name: prune_history
+-- Delete some of what no kept revision shows.
+SELECT nodes, edges, findings FROM {tenant}.prune_history(%(batch)s::integer)
+
+-- name: forget_reads
+-- Delete some verdicts of runs that made no revision that is kept, when they are a month old and not the newest.
+WITH old AS (
+    SELECT t.ctid FROM {tenant}.table_read t
+    WHERE t.begun_at < clock_timestamp() - interval '30 days'
+      AND NOT EXISTS (SELECT FROM {tenant}.revision r WHERE r.run_id = t.run_id)
+      AND t.run_id <> (SELECT run_id FROM {tenant}.table_read ORDER BY begun_at DESC LIMIT 1)
+    LIMIT %(batch)s::integer
+), gone AS (
+    DELETE FROM {tenant}.table_read WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1
+)
+SELECT count(*) AS reads FROM gone

@@ -150,6 +150,26 @@ BEGIN
 END
 $_$;
 
+CREATE FUNCTION tenant_example.forget_revisions(keep_days integer) RETURNS TABLE(oldest bigint, revisions bigint, feed bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    kept_since timestamptz := clock_timestamp() - keep_days * interval '1 day';
+BEGIN
+    IF keep_days IS NULL OR keep_days < 30 THEN
+        RAISE EXCEPTION 'revisions are kept for 30 days at least' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT coalesce(min(r.revision) FILTER (WHERE r.published_at >= kept_since), max(r.revision)) INTO oldest
+    FROM "tenant_example".revision r WHERE r.state = 'published';
+    DELETE FROM "tenant_example".feed f WHERE f.revision < oldest;
+    GET DIAGNOSTICS feed = ROW_COUNT;
+    DELETE FROM "tenant_example".revision r WHERE r.revision < oldest AND r.state <> 'quarantined';
+    GET DIAGNOSTICS revisions = ROW_COUNT;
+    RETURN NEXT;
+END
+$$;
+
 CREATE TABLE tenant_example.edge (
     from_id text NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL COLLATE pg_catalog."C",
@@ -418,6 +438,16 @@ CREATE FUNCTION tenant_example.graph_v1_edges_at(revision bigint) RETURNS SETOF 
             FROM tenant_example.edge_history o) h
    WHERE ((h.since <= COALESCE(graph_v1_edges_at.revision, (0)::bigint)) AND (h.until > COALESCE(graph_v1_edges_at.revision, (0)::bigint)));
 END;
+
+CREATE FUNCTION tenant_example.graph_v1_findings_at(revision bigint) RETURNS TABLE(finding text, node_id text, detail jsonb, certain boolean, rests_on text[])
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+    SELECT f.finding, f.node_id, f.detail, f.certain, f.rests_on FROM "tenant_example".finding f WHERE f.since <= revision
+    UNION ALL
+    SELECT h.finding, h.node_id, h.detail, h.certain, h.rests_on FROM "tenant_example".finding_history h
+    WHERE h.since <= revision AND h.until > revision
+$$;
 
 CREATE FUNCTION tenant_example.graph_v1_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
     LANGUAGE sql STABLE
@@ -834,6 +864,26 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
     FROM judged j;
 END;
 
+CREATE FUNCTION tenant_example.prune_history(batch integer) RETURNS TABLE(nodes bigint, edges bigint, findings bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    oldest bigint := (SELECT min(r.revision) FROM "tenant_example".revision r WHERE r.state = 'published');
+BEGIN
+    DELETE FROM "tenant_example".node_history WHERE ctid = ANY (ARRAY(
+        SELECT h.ctid FROM "tenant_example".node_history h WHERE h.until <= oldest LIMIT batch));
+    GET DIAGNOSTICS nodes = ROW_COUNT;
+    DELETE FROM "tenant_example".edge_history WHERE ctid = ANY (ARRAY(
+        SELECT h.ctid FROM "tenant_example".edge_history h WHERE h.until <= oldest LIMIT batch));
+    GET DIAGNOSTICS edges = ROW_COUNT;
+    DELETE FROM "tenant_example".finding_history WHERE ctid = ANY (ARRAY(
+        SELECT h.ctid FROM "tenant_example".finding_history h WHERE h.until <= oldest LIMIT batch));
+    GET DIAGNOSTICS findings = ROW_COUNT;
+    RETURN NEXT;
+END
+$$;
+
 CREATE TABLE tenant_example.described (
     tables text[] NOT NULL,
     run_id uuid NOT NULL,
@@ -856,6 +906,40 @@ CREATE TABLE tenant_example.feed (
 );
 
 ALTER TABLE ONLY tenant_example.feed FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.finding (
+    finding text NOT NULL COLLATE pg_catalog."C",
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    about text NOT NULL COLLATE pg_catalog."C",
+    detail jsonb NOT NULL,
+    certain boolean NOT NULL,
+    rests_on text[] NOT NULL,
+    since bigint NOT NULL
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.finding FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.finding_basis (
+    table_name text NOT NULL COLLATE pg_catalog."C",
+    verdict text NOT NULL
+);
+
+ALTER TABLE ONLY tenant_example.finding_basis FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.finding_history (
+    finding text NOT NULL COLLATE pg_catalog."C",
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    about text NOT NULL COLLATE pg_catalog."C",
+    detail jsonb NOT NULL,
+    certain boolean NOT NULL,
+    rests_on text[] NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT finding_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.finding_history FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE tenant_example.gone (
     run_id uuid NOT NULL,
@@ -884,6 +968,14 @@ CREATE VIEW tenant_example.graph_v1_feed WITH (security_invoker='true') AS
    FROM (tenant_example.feed f
      CROSS JOIN tenant_example.reference r);
 
+CREATE VIEW tenant_example.graph_v1_findings WITH (security_invoker='true') AS
+ SELECT finding,
+    node_id,
+    detail,
+    certain,
+    rests_on
+   FROM tenant_example.finding;
+
 CREATE TABLE tenant_example.missing (
     node_id text NOT NULL COLLATE pg_catalog."C",
     fate text NOT NULL,
@@ -901,6 +993,16 @@ CREATE TABLE tenant_example.record (
 WITH (fillfactor='90');
 
 ALTER TABLE ONLY tenant_example.record FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.retention (
+    is_the_one boolean DEFAULT true NOT NULL,
+    holder text,
+    lease_until timestamp with time zone,
+    done_at timestamp with time zone,
+    CONSTRAINT retention_is_one_row CHECK (is_the_one)
+);
+
+ALTER TABLE ONLY tenant_example.retention FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE tenant_example.schema_version (
     version integer NOT NULL,
@@ -959,6 +1061,15 @@ ALTER TABLE ONLY tenant_example.edge
 ALTER TABLE ONLY tenant_example.feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY tenant_example.finding_basis
+    ADD CONSTRAINT finding_basis_pkey PRIMARY KEY (table_name);
+
+ALTER TABLE ONLY tenant_example.finding_history
+    ADD CONSTRAINT finding_history_pkey PRIMARY KEY (finding, node_id, about, since);
+
+ALTER TABLE ONLY tenant_example.finding
+    ADD CONSTRAINT finding_pkey PRIMARY KEY (finding, node_id, about);
+
 ALTER TABLE ONLY tenant_example.gone
     ADD CONSTRAINT gone_pkey PRIMARY KEY (run_id, table_name, sys_id);
 
@@ -973,6 +1084,9 @@ ALTER TABLE ONLY tenant_example.node
 
 ALTER TABLE ONLY tenant_example.record
     ADD CONSTRAINT record_pkey PRIMARY KEY (table_name, sys_id);
+
+ALTER TABLE ONLY tenant_example.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (is_the_one);
 
 ALTER TABLE ONLY tenant_example.revision
     ADD CONSTRAINT revision_pkey PRIMARY KEY (revision);
@@ -1002,6 +1116,10 @@ CREATE INDEX edge_since ON tenant_example.edge USING brin (since int8_minmax_mul
 
 CREATE INDEX edge_to ON tenant_example.edge USING btree (to_id);
 
+CREATE INDEX finding_history_until ON tenant_example.finding_history USING btree (until);
+
+CREATE INDEX finding_node ON tenant_example.finding USING btree (node_id);
+
 CREATE INDEX node_history_since ON tenant_example.node_history USING btree (since);
 
 CREATE INDEX node_history_until ON tenant_example.node_history USING btree (until);
@@ -1019,6 +1137,12 @@ ALTER TABLE tenant_example.edge_history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.feed ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE tenant_example.finding ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.finding_basis ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.finding_history ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE tenant_example.gone ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.missing ENABLE ROW LEVEL SECURITY;
@@ -1035,6 +1159,10 @@ CREATE POLICY reader ON tenant_example.edge_history FOR SELECT TO reader_example
 
 CREATE POLICY reader ON tenant_example.feed FOR SELECT TO reader_example USING (true);
 
+CREATE POLICY reader ON tenant_example.finding FOR SELECT TO reader_example USING (true);
+
+CREATE POLICY reader ON tenant_example.finding_history FOR SELECT TO reader_example USING (true);
+
 CREATE POLICY reader ON tenant_example.node FOR SELECT TO reader_example USING (true);
 
 CREATE POLICY reader ON tenant_example.node_history FOR SELECT TO reader_example USING (true);
@@ -1050,6 +1178,40 @@ CREATE POLICY reader ON tenant_example.table_read FOR SELECT TO reader_example U
 ALTER TABLE tenant_example.record ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.reference ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY retention ON tenant_example.edge_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
+   FROM tenant_example.revision r
+  WHERE (r.state = 'published'::text)))));
+
+CREATE POLICY retention ON tenant_example.feed FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
+
+CREATE POLICY retention ON tenant_example.finding_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
+   FROM tenant_example.revision r
+  WHERE (r.state = 'published'::text)))));
+
+CREATE POLICY retention ON tenant_example.node_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
+   FROM tenant_example.revision r
+  WHERE (r.state = 'published'::text)))));
+
+ALTER TABLE tenant_example.retention ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY retention ON tenant_example.revision FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (state <> 'quarantined'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
+
+CREATE POLICY retention_sees ON tenant_example.edge_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
+   FROM tenant_example.revision r
+  WHERE (r.state = 'published'::text)))));
+
+CREATE POLICY retention_sees ON tenant_example.feed FOR SELECT TO zaptik_owner USING ((current_setting('role'::text) = 'tenant_example'::text));
+
+CREATE POLICY retention_sees ON tenant_example.finding_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
+   FROM tenant_example.revision r
+  WHERE (r.state = 'published'::text)))));
+
+CREATE POLICY retention_sees ON tenant_example.node_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
+   FROM tenant_example.revision r
+  WHERE (r.state = 'published'::text)))));
+
+CREATE POLICY retention_sees ON tenant_example.revision FOR SELECT TO zaptik_owner USING ((current_setting('role'::text) = 'tenant_example'::text));
 
 ALTER TABLE tenant_example.revision ENABLE ROW LEVEL SECURITY;
 
@@ -1069,6 +1231,12 @@ CREATE POLICY tenant ON tenant_example.edge_history TO tenant_example USING (tru
 
 CREATE POLICY tenant ON tenant_example.feed TO tenant_example USING (true);
 
+CREATE POLICY tenant ON tenant_example.finding TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.finding_basis TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.finding_history TO tenant_example USING (true);
+
 CREATE POLICY tenant ON tenant_example.gone TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.missing TO tenant_example USING (true);
@@ -1080,6 +1248,8 @@ CREATE POLICY tenant ON tenant_example.node_history TO tenant_example USING (tru
 CREATE POLICY tenant ON tenant_example.record TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.reference FOR SELECT TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.retention TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.revision TO tenant_example USING (true);
 
@@ -1132,6 +1302,9 @@ REVOKE ALL ON FUNCTION tenant_example.check_routes(node_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO reader_example;
 
+REVOKE ALL ON FUNCTION tenant_example.forget_revisions(keep_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.forget_revisions(keep_days integer) TO tenant_example;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.edge TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.edge TO reader_example;
 
@@ -1158,6 +1331,10 @@ GRANT SELECT ON TABLE tenant_example.graph_v1_edges TO reader_example;
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.graph_v1_findings_at(revision bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_findings_at(revision bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.graph_v1_findings_at(revision bigint) TO reader_example;
 
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_neighbours(node_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_neighbours(node_id text) TO tenant_example;
@@ -1237,10 +1414,21 @@ REVOKE ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) TO reader_example;
 
+REVOKE ALL ON FUNCTION tenant_example.prune_history(batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.prune_history(batch integer) TO tenant_example;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.described TO tenant_example;
 
 GRANT SELECT,INSERT ON TABLE tenant_example.feed TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.feed TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.finding TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.finding TO reader_example;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.finding_basis TO tenant_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.finding_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.finding_history TO reader_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.gone TO tenant_example;
 
@@ -1250,9 +1438,20 @@ GRANT SELECT ON TABLE tenant_example.reference TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO reader_example;
 
+GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO reader_example;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.missing TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.record TO tenant_example;
+
+GRANT SELECT ON TABLE tenant_example.retention TO tenant_example;
+
+GRANT UPDATE(holder) ON TABLE tenant_example.retention TO tenant_example;
+
+GRANT UPDATE(lease_until) ON TABLE tenant_example.retention TO tenant_example;
+
+GRANT UPDATE(done_at) ON TABLE tenant_example.retention TO tenant_example;
 
 GRANT SELECT ON TABLE tenant_example.schema_version TO tenant_example;
 

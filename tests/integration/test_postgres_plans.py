@@ -97,6 +97,7 @@ async def test_a_tenants_queries_are_planned_as_without_row_security(
         "listed": [GROUP, ITEM],
         "subclasses": list(read_surface().subclasses),
         "surface": list(read_surface().bases),
+        "unfiltered": [GROUP, ITEM],
     }
     for name in (
         "publish_nodes",
@@ -105,6 +106,8 @@ async def test_a_tenants_queries_are_planned_as_without_row_security(
         "read_nodes_at",
         "read_edges_at",
         "read_table_reads",
+        "publish_findings",
+        "read_findings_at",
     ):
         query = statement("tenant", name, within=tenant.schema_name)
         async with as_tenant(app, tenant.schema_name):

@@ -14,10 +14,12 @@ from worker.command import (
     consumers,
     deployment,
     doctor,
+    findings,
     graph_diff,
     graph_explain,
     graph_export,
     processes,
+    retention,
     revisions,
     runs,
     surface,
@@ -94,6 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_revisions(verbs)
     _add_graph(verbs)
     _add_consumers(verbs)
+    retained = _add_family(verbs, "retention", "what is kept, and for how long")
+    _add(retained, "run", retention.run, "let revisions go that are older than ZAPTIK_REVISION_RETENTION")
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -227,6 +231,14 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     tell.add_argument("name", metavar="NAME")
     tell.add_argument("node", metavar="NODE_ID", help="TABLE:SYS_ID, or a name that only one node has")
     tell.add_argument("--revision", type=_number(_HIGHEST_REVISION), metavar="N", help="an earlier one")
+    found = _add(family, "findings", findings.list_all, "list what in a revision somebody should look at")
+    found.add_argument("name", metavar="NAME")
+    found.add_argument(
+        "--revision",
+        type=_number(_HIGHEST_REVISION),
+        metavar="N",
+        help="an earlier one; the current otherwise",
+    )
     _add(
         verbs,
         "surface",

@@ -11,7 +11,7 @@ from worker.command.database import ask_as_app
 from worker.command.output import Output
 from worker.postgres import reading, tenants
 from worker.postgres.comparing import stream_changes
-from worker.postgres.connection import Connection, as_tenant
+from worker.postgres.connection import Connection
 from worker.settings import Settings
 
 _HELD_BYTES = 4_194_304  # of a document; more waits in a file without a name
@@ -37,7 +37,7 @@ async def _write(
     connection: Connection, asked: argparse.Namespace, changes: ChangesDocument | ChangesText, out: IO[str]
 ) -> None:
     tenant = await tenants.find_tenant(connection, asked.name)
-    async with as_tenant(connection, tenant.schema_name):
+    async with reading.at_one_moment(connection, tenant):
         for revision in (asked.from_revision, asked.to_revision):
             await reading.read_head(connection, tenant, revision)
         out.write(changes.begin())

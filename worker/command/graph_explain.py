@@ -12,7 +12,7 @@ from jobs.routing.words import Named, Teller, ToldStep
 from worker.command.database import ask_as_app
 from worker.command.output import Output
 from worker.postgres import reading, tenants
-from worker.postgres.connection import Connection, as_tenant
+from worker.postgres.connection import Connection
 from worker.postgres.routing import Surroundings, find_node, read_surroundings
 from worker.settings import Settings
 
@@ -24,7 +24,7 @@ def explain(asked: argparse.Namespace, settings: Settings, output: Output) -> in
 
     async def read(connection: Connection) -> tuple[reading.GraphHead, Surroundings]:
         tenant = await tenants.find_tenant(connection, asked.name)
-        async with as_tenant(connection, tenant.schema_name):
+        async with reading.at_one_moment(connection, tenant):
             head = await reading.read_head(connection, tenant, asked.revision)
             start = await find_node(connection, tenant, head.revision, asked.node)
             return head, await read_surroundings(connection, tenant, head.revision, start)

@@ -15,7 +15,7 @@ from worker.command.files import opened
 from worker.command.output import Output, format_time
 from worker.postgres import reading, tenants
 from worker.postgres.comparing import stream_changes
-from worker.postgres.connection import Connection, as_tenant
+from worker.postgres.connection import Connection
 from worker.postgres.reading import GraphHead
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
@@ -33,7 +33,7 @@ def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int
 
     async def write(connection: Connection) -> GraphHead:
         tenant = await tenants.find_tenant(connection, asked.name)
-        async with as_tenant(connection, tenant.schema_name):
+        async with reading.at_one_moment(connection, tenant):
             head = await reading.read_head(connection, tenant, asked.revision)
             if asked.diff is not None:
                 await reading.read_head(connection, tenant, asked.diff)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from worker.fleet.process import REPORT_SECONDS, Process
+from worker.fleet.retention import RetentionTurns
 from worker.postgres import reading, runs
 from worker.postgres.connection import Connection
 from worker.postgres.runs import Round
@@ -35,6 +36,7 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
+    retention = RetentionTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -43,6 +45,7 @@ def _schedule(process: Process) -> None:
                 process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
                 report_due = time.monotonic() + REPORT_SECONDS
             _do_round(process)
+            retention.take()
         except (DatabaseAway, QueueAway) as away:
             process.tell_away(away)
         else:

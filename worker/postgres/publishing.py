@@ -21,6 +21,7 @@ from jobs.rereading import describe_shape
 from jobs.surface import Surface
 from worker.postgres import discovering
 from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows, fetch_value
+from worker.postgres.findings import publish_findings
 from worker.postgres.runs import ClaimedRun
 from worker.postgres.staging import Reads, lease_lost, record_alone, record_events
 
@@ -77,6 +78,9 @@ async def publish_run(
                 result = _build_result("published", revision, total, changes)
                 await _record_revision(connection, run, result, query="add_revision", **total, **times)
                 await fetch_rows(connection, "tenant", "notify_revision", within=within)
+            await publish_findings(
+                connection, run, surface=surface, revision=result.revision, outcome=result.outcome
+            )
             await fetch_rows(connection, "tenant", "drop_staged", within=within, run=run.run_id)
         await _supersede(connection, run)
         await record_events(connection, run, events, requests=0, records=0)
@@ -93,6 +97,7 @@ async def publish_held(
         changes = await _compare(connection, run, surface=surface, reads=reads, revision=revision)
         total = await _read_total(connection, run)
         result = _build_result("published", revision, total, changes)
+        await publish_findings(connection, run, surface=surface, revision=revision, outcome=result.outcome)
         released = await fetch_rows(
             connection, "tenant", "release_revision", within=within, run=run.run_id, state="published"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,6 +89,14 @@ async def report_process(connection: Connection, process: Process) -> None:
 async def forget_process(connection: Connection, process_id: UUID) -> None:
     """Take this process off the list."""
     await fetch_rows(connection, "control", "forget_process", process_id=process_id)
+
+
+@asynccontextmanager
+async def at_one_moment(connection: Connection, tenant: Tenant) -> AsyncIterator[None]:
+    """Be the tenant's role for one transaction in which nothing changes, whatever is published or let go meanwhile."""
+    async with as_tenant(connection, tenant.schema_name):
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
 
 
 async def read_head(connection: Connection, tenant: Tenant, revision: int | None) -> GraphHead:

@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     )
     redis_url: RedisUrl | None = Field(
         None,
-        description="Redis, in a logical database of its own: `rediss://`, unless a Unix socket or loopback.",
+        description="Redis, in a logical database of its own: `rediss://`, unless it is a Unix socket or loopback.",
     )
     redis_ca_file: Path | None = Field(None, description="Certificate authorities for Redis (PEM).")
     keyring_file: Path | None = Field(
@@ -131,9 +131,7 @@ class Settings(BaseSettings):
         60, description="How long a silent worker keeps a run before it is offered again."
     )
     scheduler_tick_seconds: Seconds = Field(5, description="The pause between two rounds of the scheduler.")
-    page_rows: int = Field(
-        1000, ge=1, le=10_000, description="Rows asked for in one request (`sysparm_limit`)."
-    )
+    page_rows: int = Field(1000, ge=1, le=10_000, description="Rows asked for at once (`sysparm_limit`).")
     request_timeout_seconds: Seconds = Field(
         60, description="The most one request to an instance may take, all in all."
     )
@@ -152,12 +150,10 @@ class Settings(BaseSettings):
     retry_base_seconds: Seconds = Field(10, description="The wait before the first retry of a run; doubles.")
     retry_cap_seconds: Seconds = Field(900, description="The longest wait between two tries of a run.")
     scan_every_runs: Runs = Field(
-        24,
-        description="At least every so many runs the keys of all records are read: 1 reads them in every run.",
+        24, description="At least every so many runs all records' keys are read; 1: in every run."
     )
     whole_every_runs: Runs = Field(
-        168,
-        description="At least every so many runs all content is read again: 1 reads everything in every run.",
+        168, description="At least every so many runs all content is read again; 1: in every run."
     )
     guard_removed_rows: int = Field(
         50,
@@ -168,6 +164,9 @@ class Settings(BaseSettings):
     )
     guard_removed_share: float = Field(
         0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
+    )
+    revision_retention: int = Field(
+        365, ge=30, le=36_500, description="How many days a revision is kept; the one in force stays longer."
     )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

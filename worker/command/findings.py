@@ -1,0 +1,46 @@
+"""`graph findings`: what of a tenant's graph somebody should look at."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from worker.command.database import ask_as_app
+from worker.command.output import Output, align
+from worker.postgres import findings, tenants
+from worker.postgres.connection import Connection
+from worker.postgres.findings import Finding
+from worker.settings import Settings
+
+_NOT_PRINTED = "\N{REPLACEMENT CHARACTER}"
+
+
+def list_all(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
+    """List the findings of a revision, by kind, then by node."""
+
+    async def read(connection: Connection) -> tuple[int, list[Finding]]:
+        tenant = await tenants.find_tenant(connection, asked.name)
+        return await findings.read_findings(connection, tenant, asked.revision)
+
+    revision, found = ask_as_app(settings, read)
+    output.document(
+        {"tenant": asked.name, "revision": revision, "findings": [dataclasses.asdict(one) for one in found]}
+    )
+    output.lines(align(("finding", "certain", "node", "name", "why"), map(_describe, found)))
+    output.say(f"zaptik: {len(found)} findings in revision {revision} of {asked.name}")
+    return 0
+
+
+def _describe(found: Finding) -> tuple[str, ...]:
+    """Give a finding as cells; a name is an instance's own text, so what a terminal would obey is left out."""
+    name = "".join(char if char.isprintable() else _NOT_PRINTED for char in found.name or "-")
+    certain = "yes" if found.certain else "no"
+    return found.finding, certain, found.node_id, name, _explain(found.detail)
+
+
+def _explain(detail: dict[str, Any]) -> str:
+    if doubt := detail.get("cannot_know"):
+        return str(doubt)
+    target = next((detail[key] for key in ("group", "to", "rule", "template") if key in detail), None)
+    return str(target or "-")
