@@ -82,6 +82,36 @@ BEGIN
 END
 $$;
 
+CREATE TABLE tenant_example.finding (
+    finding text NOT NULL COLLATE pg_catalog."C",
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    about text NOT NULL COLLATE pg_catalog."C",
+    detail jsonb NOT NULL,
+    certain boolean NOT NULL,
+    rests_on text[] NOT NULL,
+    since bigint NOT NULL
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.finding FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW tenant_example.graph_v1_findings WITH (security_invoker='true') AS
+ SELECT finding,
+    node_id,
+    detail,
+    certain,
+    rests_on
+   FROM tenant_example.finding;
+
+CREATE FUNCTION tenant_example.check_findings_at(wanted bigint) RETURNS SETOF tenant_example.graph_v1_findings
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM "tenant_example".check_revision(wanted);
+END
+$$;
+
 CREATE FUNCTION tenant_example.check_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
     LANGUAGE plpgsql STABLE ROWS 1
     SET search_path TO ''
@@ -439,15 +469,46 @@ CREATE FUNCTION tenant_example.graph_v1_edges_at(revision bigint) RETURNS SETOF 
    WHERE ((h.since <= COALESCE(graph_v1_edges_at.revision, (0)::bigint)) AND (h.until > COALESCE(graph_v1_edges_at.revision, (0)::bigint)));
 END;
 
-CREATE FUNCTION tenant_example.graph_v1_findings_at(revision bigint) RETURNS TABLE(finding text, node_id text, detail jsonb, certain boolean, rests_on text[])
+CREATE TABLE tenant_example.finding_history (
+    finding text NOT NULL COLLATE pg_catalog."C",
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    about text NOT NULL COLLATE pg_catalog."C",
+    detail jsonb NOT NULL,
+    certain boolean NOT NULL,
+    rests_on text[] NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT finding_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.finding_history FORCE ROW LEVEL SECURITY;
+
+CREATE FUNCTION tenant_example.graph_v1_findings_at(revision bigint) RETURNS SETOF tenant_example.graph_v1_findings
     LANGUAGE sql STABLE
-    SET search_path TO ''
-    AS $$
-    SELECT f.finding, f.node_id, f.detail, f.certain, f.rests_on FROM "tenant_example".finding f WHERE f.since <= revision
-    UNION ALL
-    SELECT h.finding, h.node_id, h.detail, h.certain, h.rests_on FROM "tenant_example".finding_history h
-    WHERE h.since <= revision AND h.until > revision
-$$;
+    BEGIN ATOMIC
+ SELECT c.finding,
+     c.node_id,
+     c.detail,
+     c.certain,
+     c.rests_on
+    FROM tenant_example.check_findings_at(graph_v1_findings_at.revision) c(finding, node_id, detail, certain, rests_on)
+ UNION ALL
+  SELECT f.finding,
+     f.node_id,
+     f.detail,
+     f.certain,
+     f.rests_on
+    FROM tenant_example.finding f
+   WHERE (f.since <= COALESCE(graph_v1_findings_at.revision, (0)::bigint))
+ UNION ALL
+  SELECT h.finding,
+     h.node_id,
+     h.detail,
+     h.certain,
+     h.rests_on
+    FROM tenant_example.finding_history h
+   WHERE ((h.since <= COALESCE(graph_v1_findings_at.revision, (0)::bigint)) AND (h.until > COALESCE(graph_v1_findings_at.revision, (0)::bigint)));
+END;
 
 CREATE FUNCTION tenant_example.graph_v1_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
     LANGUAGE sql STABLE
@@ -907,39 +968,12 @@ CREATE TABLE tenant_example.feed (
 
 ALTER TABLE ONLY tenant_example.feed FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE tenant_example.finding (
-    finding text NOT NULL COLLATE pg_catalog."C",
-    node_id text NOT NULL COLLATE pg_catalog."C",
-    about text NOT NULL COLLATE pg_catalog."C",
-    detail jsonb NOT NULL,
-    certain boolean NOT NULL,
-    rests_on text[] NOT NULL,
-    since bigint NOT NULL
-)
-WITH (fillfactor='90');
-
-ALTER TABLE ONLY tenant_example.finding FORCE ROW LEVEL SECURITY;
-
 CREATE TABLE tenant_example.finding_basis (
     table_name text NOT NULL COLLATE pg_catalog."C",
     verdict text NOT NULL
 );
 
 ALTER TABLE ONLY tenant_example.finding_basis FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE tenant_example.finding_history (
-    finding text NOT NULL COLLATE pg_catalog."C",
-    node_id text NOT NULL COLLATE pg_catalog."C",
-    about text NOT NULL COLLATE pg_catalog."C",
-    detail jsonb NOT NULL,
-    certain boolean NOT NULL,
-    rests_on text[] NOT NULL,
-    since bigint NOT NULL,
-    until bigint NOT NULL,
-    CONSTRAINT finding_history_held CHECK ((since < until))
-);
-
-ALTER TABLE ONLY tenant_example.finding_history FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE tenant_example.gone (
     run_id uuid NOT NULL,
@@ -967,14 +1001,6 @@ CREATE VIEW tenant_example.graph_v1_feed WITH (security_invoker='true') AS
     r.reference
    FROM (tenant_example.feed f
      CROSS JOIN tenant_example.reference r);
-
-CREATE VIEW tenant_example.graph_v1_findings WITH (security_invoker='true') AS
- SELECT finding,
-    node_id,
-    detail,
-    certain,
-    rests_on
-   FROM tenant_example.finding;
 
 CREATE TABLE tenant_example.missing (
     node_id text NOT NULL COLLATE pg_catalog."C",
@@ -1279,6 +1305,16 @@ REVOKE ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO reader_example;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.finding TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.finding TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.check_findings_at(wanted bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION tenant_example.check_findings_at(wanted bigint) TO tenant_example;
+GRANT ALL ON FUNCTION tenant_example.check_findings_at(wanted bigint) TO reader_example;
+
 REVOKE ALL ON FUNCTION tenant_example.check_neighbours(node_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO reader_example;
@@ -1331,6 +1367,9 @@ GRANT SELECT ON TABLE tenant_example.graph_v1_edges TO reader_example;
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO reader_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.finding_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.finding_history TO reader_example;
 
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_findings_at(revision bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_findings_at(revision bigint) TO tenant_example;
@@ -1422,13 +1461,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.described TO tenant_ex
 GRANT SELECT,INSERT ON TABLE tenant_example.feed TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.feed TO reader_example;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.finding TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.finding TO reader_example;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.finding_basis TO tenant_example;
-
-GRANT SELECT,INSERT ON TABLE tenant_example.finding_history TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.finding_history TO reader_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.gone TO tenant_example;
 
@@ -1437,9 +1470,6 @@ GRANT SELECT ON TABLE tenant_example.reference TO tenant_example;
 
 GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO reader_example;
-
-GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO reader_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.missing TO tenant_example;
 

@@ -63,29 +63,29 @@ $$;
 -- For consumers: the findings of the revision in force, and those of any revision that is kept.
 CREATE VIEW {tenant}.graph_v1_findings WITH (security_invoker) AS
     SELECT finding, node_id, detail, certain, rests_on FROM {tenant}.finding;
-CREATE FUNCTION {tenant}.graph_v1_findings_at(revision bigint)
-RETURNS TABLE (finding text, node_id text, detail jsonb, certain boolean, rests_on text[])
-LANGUAGE sql STABLE SET search_path = '' AS $$
-    SELECT f.finding, f.node_id, f.detail, f.certain, f.rests_on FROM {tenant}.finding f WHERE f.since <= revision
-    UNION ALL
-    SELECT h.finding, h.node_id, h.detail, h.certain, h.rests_on FROM {tenant}.finding_history h
-    WHERE h.since <= revision AND h.until > revision
-$$;
-REVOKE ALL ON FUNCTION {tenant}.graph_v1_findings_at(bigint) FROM PUBLIC;
-GRANT SELECT ON {tenant}.graph_v1_findings TO {tenant};
-GRANT EXECUTE ON FUNCTION {tenant}.graph_v1_findings_at(bigint) TO {tenant};
-DO $$
-DECLARE
-    reader regrole := to_regrole('reader_' || substr(trim('{tenant}', '"'), 8));
+CREATE FUNCTION {tenant}.check_findings_at(wanted bigint) RETURNS SETOF {tenant}.graph_v1_findings
+LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
 BEGIN
-    IF reader IS NULL THEN RETURN; END IF;
-    EXECUTE format('GRANT SELECT ON {tenant}.finding, {tenant}.finding_history, {tenant}.graph_v1_findings TO %s',
-                   reader);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION {tenant}.graph_v1_findings_at(bigint) TO %s', reader);
-    EXECUTE format('CREATE POLICY reader ON {tenant}.finding FOR SELECT TO %s USING (true)', reader);
-    EXECUTE format('CREATE POLICY reader ON {tenant}.finding_history FOR SELECT TO %s USING (true)', reader);
+    PERFORM {tenant}.check_revision(wanted);
 END
 $$;
+CREATE FUNCTION {tenant}.graph_v1_findings_at(revision bigint) RETURNS SETOF {tenant}.graph_v1_findings
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT c.finding, c.node_id, c.detail, c.certain, c.rests_on FROM {tenant}.check_findings_at($1) c
+    UNION ALL
+    SELECT f.finding, f.node_id, f.detail, f.certain, f.rests_on FROM {tenant}.finding f WHERE f.since <= coalesce($1, 0)
+    UNION ALL
+    SELECT h.finding, h.node_id, h.detail, h.certain, h.rests_on FROM {tenant}.finding_history h
+    WHERE h.since <= coalesce($1, 0) AND h.until > coalesce($1, 0);
+END;
+REVOKE ALL ON FUNCTION {tenant}.graph_v1_findings_at(bigint), {tenant}.check_findings_at(bigint) FROM PUBLIC;
+GRANT SELECT ON {tenant}.graph_v1_findings TO {tenant};
+GRANT EXECUTE ON FUNCTION {tenant}.graph_v1_findings_at(bigint), {tenant}.check_findings_at(bigint)
+    TO {tenant}, {reader};
+GRANT SELECT ON {tenant}.finding, {tenant}.finding_history, {tenant}.graph_v1_findings TO {reader};
+CREATE POLICY reader ON {tenant}.finding FOR SELECT TO {reader} USING (true);
+CREATE POLICY reader ON {tenant}.finding_history FOR SELECT TO {reader} USING (true);
 
 -- Retention. The tenant's role adds to history and takes nothing away: two functions do, as the owner. To the owner
 -- these policies show what may go, and that only while the tenant's role calls. A revision and its line in the feed
