@@ -15,6 +15,7 @@ from jobs.surface import Table
 from jobs.verdict import Verdict
 
 LOOK_ROWS: Final = 100
+EMPTY: Final = "no row comes and none is counted: it is empty, or hidden from the account as if it were"
 _FINE: Final = frozenset({"complete", "absent"})
 _UNRESTRICTED: Final = "useraccount"
 
@@ -53,7 +54,7 @@ def judge_look(
             "partial",
             reason=f"no row has {', '.join(missing)}: a field ACL withholds it, or this release has no such field",
         )
-    return Verdict("complete")
+    return Verdict("complete", reason=None if counted else EMPTY)
 
 
 def judge_failure(failure: Failure) -> Verdict:

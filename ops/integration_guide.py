@@ -47,7 +47,7 @@ _ACCOUNT = """\
 |---|---|
 | kind | a user of its own, used by nothing else, with *Web service access only* |
 | sign-on | exempt from multi-factor authentication and single sign-on; no password is needed |
-| time zone | any: values are read as they are stored, in UTC |
+| time zone | GMT. In another one nothing is missed, but what changed costs more requests to find |
 | always | `snc_read_only`; `snc_platform_rest_api_access` where API-level ACLs are active (they ship inactive) |
 | for the domains | the roles of [section 3](#3-roles), as many as you want read |
 | rate | a rate limit rule for this user is welcome: it is obeyed, and `Retry-After` never undercut |
@@ -104,6 +104,10 @@ Filters and the order by `sys_id` need the right to query: since 2025 a *query A
 predicate or the order without a word, with status 200 (query-acl-rule). Every row is checked, so such a table is not
 misread; it fails, and says so. Let the account query `sys_id` of every table, and the fields of each table's filter,
 with `query_range`.
+
+Once a run a few queries are sent to `sc_catalog` (or `sys_user_group`) whose honest answer is known, to see whether the
+instance drops conditions and in which zone it reads times. One of them compares the field `zaptik_no_such_field`, which
+no table has: it may stand in your logs, and is meant.
 """
 _TABLES = """\
 ## 5. Every table and field
@@ -144,10 +148,11 @@ A condition that an administrator wrote into a rule (`condition`) is read as it 
 _CHECK = """\
 ## 9. See that it works
 
-`zaptik sync NAME --wait` shows each table's verdict. `denied` is a missing grant, `hidden` is rows that exist and are
-kept from the account, `absent` is a plugin that is not installed and needs nothing. `complete` with a reason is a table
-read whole of which one attribute is not known. What is not `complete` never takes anything out of the graph. The
-meaning of each verdict is in [graph.md](graph.md#verdicts).
+`zaptik doctor NAME` tries the client and every table in a minute or so, and names each missing grant and what it
+would show. Then `zaptik sync NAME --wait` reads, and shows each table's verdict. `denied` is a missing grant,
+`hidden` is rows that exist and are kept from the account, `absent` is a plugin that is not installed and needs
+nothing. `complete` with a reason is a table read whole of which one attribute is not known. What is not `complete`
+never takes anything out of the graph. The meaning of each verdict is in [graph.md](graph.md#verdicts).
 
 "Empty" and "not allowed" look alike to the API: a table that answers 200 with no row, and a count of none, is called
 `complete` with 0 rows. So look once at the tables that you know are not empty.

@@ -312,3 +312,21 @@ def test_a_fetch_that_is_told_to_wait_too_long_in_all_ends_in_time(
 
     asyncio.run(main())
     assert len(simulator.requests) < 500
+
+
+def test_every_wait_between_tries_is_one_that_can_be_ended(
+    simulator: Simulator, certificates: Certificates, told: list[Event]
+) -> None:
+    """Whoever opens the client says how it waits: a process that stops must not sit out a pause."""
+    simulator.instance.set_faults(Fault(kind="failing", status=502, times=2))
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    async def main() -> None:
+        async with open_reader(simulator.url, certificates, sleep=wait) as client:
+            await fetch(client, told)
+
+    asyncio.run(main())
+    assert len(waited) == 2

@@ -8,6 +8,7 @@ import pytest
 
 from jobs.errors import Failure, OrderIgnored, ResponseInvalid, TableAbsent, TableDenied
 from jobs.examination import (
+    EMPTY,
     Examined,
     describe_scope,
     describe_table,
@@ -45,7 +46,13 @@ def test_what_was_looked_at_must_be_all_that_is_counted(
 ) -> None:
     found = judge_look(GROUPS, rows(GROUPS, given), counted=counted, limit_rows=100)
     assert (found.name, found.hidden) == (verdict, hidden)
-    assert (found.reason is None) == (verdict == "complete")
+    assert (found.reason is None) == (verdict == "complete" and given > 0)
+
+
+def test_a_table_without_a_row_is_complete_and_may_be_hidden_all_the_same() -> None:
+    found = describe_table(GROUPS, judge_look(GROUPS, [], counted=0, limit_rows=100))
+    assert found == Examined(GROUPS.name, "complete", EMPTY)
+    assert found.is_fine
 
 
 def test_a_field_that_no_row_has_is_named() -> None:

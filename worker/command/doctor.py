@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.errors import ErrorDocument
-from jobs.examination import Examined, name_missing
+from jobs.examination import EMPTY, Examined, name_missing
 from jobs.surface import read_surface
 from worker.command.database import ask_as_app
 from worker.command.documents import describe_examination
@@ -72,6 +72,8 @@ def _show(found: Examination, changes: Sequence[Mapping[str, str]]) -> Iterator[
         yield from (f"- {table.table} is {table.verdict}: {table.reason}" for table in missing)
         yield from ("", "What to do, on the instance:")
         yield from (_tell_grant(grant, tables) for grant, tables in name_missing(missing).items())
+    if empty := [table.table for table in found.tables if table.reason == EMPTY]:
+        yield from ("", f"Empty, or hidden as if they were (ask the administrator): {', '.join(empty)}")
     if changes:
         yield from ("", "In the last run, other than in the one before:")
         yield from (f"- {one['table']} was {one['from']} and is {one['to']}" for one in changes)
