@@ -84,7 +84,7 @@ def print_counts(runs: dict[str, Run], *, page_rows: int) -> None:
     for name, run in runs.items():
         links = _requests(run, links=True)
         others = run["requests"] - links
-        share = others / (whole["requests"] - _requests(whole, links=True))
+        share = run["requests"] / whole["requests"]
         lines.append([name, run["requests"], links, others, f"{100 * share:.1f} %"])
     print_rows(lines)
     tables: list[list[object]] = [["table", *runs]]
