@@ -1,7 +1,7 @@
 """How many requests a run makes of an instance: reading everything, after nothing happened, after 1 % changed.
 
 `python -m ops.bench.requests` prints the tables of `docs/explanation/reading-less.md`. Counts, not times: they are
-the same on every machine.
+the same on every machine, but that a run of several slices asks once more after each table.
 """
 
 from __future__ import annotations
