@@ -27,8 +27,8 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,79}\Z")
 BATCH_KEYS = 100
 """Keys in one request: with them a URL stays well under the 8,192 bytes at which instances refuse it."""
 
-MOST_KEYS = 500
-"""With more than so many keys of a table gone, none is looked up: the removal guard decides."""
+MOST_KEYS = 5_000
+"""With more than so many keys of a table gone none is looked up, which bounds requests: the removal guard decides."""
 
 
 def is_key(table: Table, key: str) -> bool:

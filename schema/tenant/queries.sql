@@ -155,9 +155,14 @@ SELECT table_name, count(*) AS gone FROM {tenant}.gone WHERE run_id = %(run)s::u
 GROUP BY table_name ORDER BY table_name
 
 -- name: read_gone
--- The records of a table that are gone and not looked up yet.
+-- Some of the records of a table that are gone and not looked up yet.
 SELECT sys_id FROM {tenant}.gone
-WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND fate IS NULL ORDER BY sys_id
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND fate IS NULL ORDER BY sys_id LIMIT %(limit)s::integer
+
+-- name: count_fates
+-- What the look-ups of a table's records told so far.
+SELECT fate, count(*) AS met FROM {tenant}.gone
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s AND fate IN ('deleted', 'hidden', 'unknown') GROUP BY fate
 
 -- name: settle_gone
 -- Keep what looking records up has told.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from jobs.events import Event
 from ops.simulator import Fault
 from ops.simulator.access import Access
 from tests.integration.slice_case import CANARIES, Case, verdict_of
@@ -190,3 +192,47 @@ async def test_a_table_that_is_called_by_its_name_is_looked_up_by_it(case: Case)
     after, edges = await case.read_graph()
     assert after.keys() == nodes.keys()
     assert rows[hidden] in {edge.source.sys_id for edge in edges}
+
+
+async def test_thousands_of_deletions_are_looked_up_slice_by_slice_and_one_hidden_among_them_stays(
+    case: Case,
+) -> None:
+    """Many deletions are no reason to go by count: what was looked up is kept, and the next slice goes on."""
+    store, instance = case.simulator.instance.store, case.simulator.instance
+    store.put(GROUPS, [{"sys_id": f"{number:032x}", "name": "made"} for number in range(1_300)])
+    await case.sync(page_rows=1000)
+    hidden = f"{77:032x}"
+    instance.access[GROUPS] = Access(hidden=frozenset({hidden}))
+
+    waiting = [f"{1_200:032x}"]
+
+    def act(event: Event) -> None:
+        """At the first rows, one that was read goes and another comes; at what was looked up, the slice must end."""
+        case.events.append(event)
+        if (event.kind.name, event.fields.get("table")) == ("gone.looked_up", GROUPS):
+            case.parts.draining.set()
+        asked = (event.kind.name, event.fields.get("table"), event.fields.get("endpoint"))
+        if waiting and asked == ("request.answered", GROUPS, "table"):
+            store.delete(GROUPS, waiting.pop())
+            store.put(GROUPS, [{"sys_id": LAST, "name": "new"}])
+
+    for number in range(1_200):
+        if f"{number:032x}" != hidden:
+            store.delete(GROUPS, f"{number:032x}")
+    run_id = await case.request_run(mode="full")
+    acting = dataclasses.replace(case, parts=dataclasses.replace(case.parts, emit=act))
+    slices = 0
+    while (await case.read_run(run_id))["state"] in {"requested", "running"}:
+        await acting.work_slice(run_id, page_rows=50, guard_removed_rows=10_000)
+        case.parts.draining.clear()
+        slices += 1
+    assert slices > 1
+    run = await case.read_run(run_id)
+    told = [event.fields for event in case.events if event.kind.name == "gone.looked_up"]
+    assert [fields["gone"] for fields in told] == [1_000, 200]
+    assert sum(int(str(fields["deleted"])) for fields in told) == 1_199
+    assert verdict_of(run, GROUPS) == ("hidden", 1)
+    nodes, _ = await case.read_graph()
+    there = {row["sys_id"] for row in case.rows(GROUPS)}
+    assert hidden in there
+    assert {node.sys_id for node in nodes.values() if node.table == GROUPS} == {*there, f"{1_200:032x}"}

@@ -86,15 +86,18 @@ async def test_a_window_that_is_hidden_where_nothing_is_counted_is_not_called_co
     assert await read_names(case) == before
 
 
+@pytest.mark.parametrize("mode", ["full", "delta"])
 @pytest.mark.parametrize("missing", [1, 7, 44, 45])
-async def test_a_count_that_tells_of_fewer_rows_than_came_is_no_evidence(case: Case, missing: int) -> None:
+async def test_a_count_that_tells_of_fewer_rows_than_came_is_no_evidence(
+    case: Case, missing: int, mode: str
+) -> None:
     """R6: totals and counts that under-report; the table is unknown and nothing is removed."""
     await case.store_credentials()
     await work_run(case)
     before = await read_names(case)
     case.simulator.store.delete(GROUPS, min(before))
     case.simulator.instance.set_faults(Fault(kind="undercounted", table=GROUPS, row=missing, **EVER))
-    run = await work_run(case)
+    run = await work_run(case, mode=mode)
     assert run["verdicts"][GROUPS] == "unknown"
     assert await read_names(case) == before
 
@@ -132,9 +135,10 @@ async def test_no_cursor_that_is_stored_depends_on_anybodys_time_zone(case: Case
     assert {query["sysparm_display_value"] for query in asked} == {"false"}
 
 
+@pytest.mark.parametrize("mode", ["full", "delta"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_whatever_changes_in_mid_scan_nothing_that_stayed_is_missing_or_removed(
-    case: Case, seed: int
+    case: Case, seed: int, mode: str
 ) -> None:
     """R9: rows come, go and change before every page of every table."""
     await case.store_credentials()
@@ -142,7 +146,7 @@ async def test_whatever_changes_in_mid_scan_nothing_that_stayed_is_missing_or_re
     before = stored_ids(case)
     kinds = ("row_inserted", "row_deleted", "row_updated", "row_updated_silently")
     case.simulator.instance.set_faults(*(Fault(kind=kind, table=GROUPS, **EVER) for kind in kinds), seed=seed)
-    run = await work_run(case)
+    run = await work_run(case, mode=mode)
     stayed = before & stored_ids(case)
     assert stayed <= (await read_names(case)).keys()
     case.simulator.instance.set_faults()

@@ -120,6 +120,22 @@ async def test_a_table_that_is_named_no_more_loses_its_columns_and_its_rows_stay
     await check_like_whole(case)
 
 
+async def test_a_table_that_said_no_more_than_its_base_is_dropped_once(case: Case) -> None:
+    """None of its rows changes, so that only what they were read by tells that it was dropped."""
+    await case.store_credentials()
+    store = case.simulator.instance.store
+    for column in [row for row in case.rows(DICTIONARY) if row["name"] == SITES]:
+        store.put(DICTIONARY, [{"sys_id": column["sys_id"], "element": f"u_password_{column['element']}"}])
+    await case.sync()
+    before = await rows_of(case, SITES)
+    assert not [node for node in before.values() if "u_site" in node.attributes]
+    unname(case)
+    assert ways_of(await case.sync())[ROWS] == "whole"
+    assert await rows_of(case, SITES) == before
+    assert ways_of(await case.sync())[ROWS] == "skipped"
+    await check_like_whole(case)
+
+
 async def test_a_table_that_is_deleted_with_its_definition_loses_its_nodes(case: Case) -> None:
     await start(case)
     gone = [row["sys_id"] for row in case.rows(SITES)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from jobs.events import Event
@@ -38,13 +39,28 @@ async def note_gone(
     return {row["table_name"]: row["gone"] for row in rows}
 
 
-async def read_gone(connection: Connection, run: ClaimedRun, *, table: str) -> list[str]:
-    """Give the records of a table that are gone and not looked up yet, in order."""
+async def read_gone(connection: Connection, run: ClaimedRun, *, table: str, limit: int) -> list[str]:
+    """Give some records of a table that are gone and not looked up yet, in order."""
     async with as_tenant(connection, run.schema_name):
         rows = await fetch_rows(
-            connection, "tenant", "read_gone", within=run.schema_name, run=run.run_id, table=table
+            connection,
+            "tenant",
+            "read_gone",
+            within=run.schema_name,
+            run=run.run_id,
+            table=table,
+            limit=limit,
         )
     return [row["sys_id"] for row in rows]
+
+
+async def count_fates(connection: Connection, run: ClaimedRun, *, table: str) -> Counter[Fate]:
+    """Count what the look-ups of a table's records told so far."""
+    async with as_tenant(connection, run.schema_name):
+        rows = await fetch_rows(
+            connection, "tenant", "count_fates", within=run.schema_name, run=run.run_id, table=table
+        )
+    return Counter({row["fate"]: row["met"] for row in rows})
 
 
 async def settle_gone(

@@ -131,10 +131,15 @@ class Client:
         return token.scope
 
     async def fetch_page(self, table: Table, position: Position, *, emit: Emit) -> FetchedPage:
-        """Fetch the page of a table after a position, of as many rows as the table's last pages let expect."""
+        """Fetch the page of a table after a position, of as many rows as the table's last pages let expect.
+
+        Where it is read whole every time, its rows are few or short, and ten pages' come at a time.
+        """
 
         def ask(page_rows: int) -> tuple[Question, int]:
-            return build_page_question(table, position, limit_rows=page_rows), page_rows
+            limit_rows = page_rows if table.can_be_reread else self.limits.plan_scan_rows(page_rows)
+            question = build_page_question(table, position, limit_rows=limit_rows)
+            return replace(question, limit_rows=page_rows), limit_rows
 
         return await self._fetch_sized(
             table, ask, lambda body: parse_page(table, body, cursor=position.cursor), emit

@@ -20,7 +20,9 @@ from worker.sync.covering import Coverage
 from worker.sync.crawl import Crawl
 
 _MOST_COUNTS = 40
-"""Counts for one table, beyond which keys that differ among each other stay unknown."""
+"""Counts of parts of batches, for one table, beyond which keys that differ among each other stay unknown."""
+
+_CHUNK_KEYS = 10 * BATCH_KEYS  # what is looked up before it is kept: a slice that ends loses no more
 
 
 async def look_up_gone(crawl: Crawl, connection: Connection, coverage: Coverage) -> bool:
@@ -45,9 +47,8 @@ async def _look_up(
     for name, keys in gone.items():
         if keys > MOST_KEYS:
             continue  # the removal guard decides
-        if crawl.must_pause():
+        if not await _Inquiry(crawl, surface.tables[name]).settle(connection):
             return False
-        await _Inquiry(crawl, surface.tables[name]).settle(connection)
     return True
 
 
@@ -60,10 +61,17 @@ class _Inquiry:
         self._trail = crawl.trail.branch()
         self._counts_left = _MOST_COUNTS
 
-    async def settle(self, connection: Connection) -> None:
-        """Look the records up, and keep what that told."""
+    async def settle(self, connection: Connection) -> bool:
+        """Look the records up, and keep what that told; False when the slice had to pause before the end."""
         run, name = self._crawl.run, self._table.name
-        keys = await evidence.read_gone(connection, run, table=name)
+        while keys := await evidence.read_gone(connection, run, table=name, limit=_CHUNK_KEYS):
+            if self._crawl.must_pause():
+                return False
+            await self._settle(connection, keys)
+        return True
+
+    async def _settle(self, connection: Connection, keys: Sequence[str]) -> None:
+        run, name = self._crawl.run, self._table.name
         fates: dict[str, Fate] = {key: "unknown" for key in keys if not is_key(self._table, key)}
         asked = [key for key in keys if key not in fates]
         for start in range(0, len(asked), BATCH_KEYS):
@@ -71,7 +79,8 @@ class _Inquiry:
         met = Counter(fates.values())
         told = {fate: met[fate] for fate in ("deleted", "hidden", "unknown")}
         self._trail.emit(Event(GONE_LOOKED_UP, {"table": name, "gone": len(keys), **told}))
-        verdict = judge_gone(list(fates.values()))
+        met += await evidence.count_fates(connection, run, table=name)
+        verdict = judge_gone(list(met.elements()))
         if verdict is not None:
             self._trail.emit(Event(TABLE_JUDGED, {"table": name, "verdict": verdict.name}))
         taken = self._trail.take()
@@ -98,12 +107,15 @@ class _Inquiry:
 
     async def _count(self, keys: Sequence[str]) -> dict[str, Fate]:
         """Count keys that are not given; where only some are counted, halve them until it is plain which."""
-        if self._counts_left == 0:
-            return dict.fromkeys(keys, "unknown")
-        self._counts_left -= 1
         counted = await self._crawl.client.fetch_count_of(self._table, keys, emit=self._trail.emit)
         fate = judge_missing(missing=len(keys), counted=counted)
         if fate is not None:
             return dict.fromkeys(keys, fate)
         middle = len(keys) // 2
-        return {**await self._count(keys[:middle]), **await self._count(keys[middle:])}
+        return {**await self._count_part(keys[:middle]), **await self._count_part(keys[middle:])}
+
+    async def _count_part(self, keys: Sequence[str]) -> dict[str, Fate]:
+        if self._counts_left == 0:
+            return dict.fromkeys(keys, "unknown")
+        self._counts_left -= 1
+        return await self._count(keys)
