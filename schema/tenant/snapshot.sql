@@ -39,60 +39,8 @@ CREATE TYPE tenant_example.graph_v1_route_step AS (
 	direction text
 );
 
-CREATE FUNCTION tenant_example.check_affected(node_id text) RETURNS SETOF tenant_example.graph_v1_affected_node
+CREATE FUNCTION tenant_example.check_node(wanted text) RETURNS SETOF text
     LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    PERFORM "tenant_example".check_node($1);
-END
-$_$;
-
-CREATE FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) RETURNS SETOF tenant_example.graph_v1_change
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $$
-BEGIN
-    PERFORM "tenant_example".check_revision(from_revision), "tenant_example".check_revision(to_revision);
-END
-$$;
-
-CREATE TABLE tenant_example.edge_history (
-    from_id text NOT NULL COLLATE pg_catalog."C",
-    kind text NOT NULL COLLATE pg_catalog."C",
-    to_id text NOT NULL COLLATE pg_catalog."C",
-    source text NOT NULL COLLATE pg_catalog."C",
-    state text NOT NULL,
-    attributes jsonb NOT NULL,
-    read_table text NOT NULL,
-    hash bytea NOT NULL,
-    since bigint NOT NULL,
-    until bigint NOT NULL,
-    CONSTRAINT edge_history_held CHECK ((since < until))
-);
-
-ALTER TABLE ONLY tenant_example.edge_history FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION tenant_example.check_edges_at(wanted bigint) RETURNS SETOF tenant_example.edge_history
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $$
-BEGIN
-    PERFORM "tenant_example".check_revision(wanted);
-END
-$$;
-
-CREATE FUNCTION tenant_example.check_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    PERFORM "tenant_example".check_node($1);
-END
-$_$;
-
-CREATE FUNCTION tenant_example.check_node(wanted text) RETURNS void
-    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 BEGIN
@@ -105,32 +53,8 @@ BEGIN
 END
 $$;
 
-CREATE TABLE tenant_example.node_history (
-    node_id text NOT NULL COLLATE pg_catalog."C",
-    kind text NOT NULL,
-    table_name text NOT NULL,
-    name text NOT NULL,
-    attributes jsonb NOT NULL,
-    read_table text NOT NULL,
-    hash bytea NOT NULL,
-    since bigint NOT NULL,
-    until bigint NOT NULL,
-    CONSTRAINT node_history_held CHECK ((since < until))
-);
-
-ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION tenant_example.check_nodes_at(wanted bigint) RETURNS SETOF tenant_example.node_history
+CREATE FUNCTION tenant_example.check_revision(wanted bigint) RETURNS SETOF text
     LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $$
-BEGIN
-    PERFORM "tenant_example".check_revision(wanted);
-END
-$$;
-
-CREATE FUNCTION tenant_example.check_revision(wanted bigint) RETURNS void
-    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 BEGIN
@@ -140,15 +64,6 @@ BEGIN
     END IF;
 END
 $$;
-
-CREATE FUNCTION tenant_example.check_routes(node_id text) RETURNS SETOF tenant_example.graph_v1_route_step
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    PERFORM "tenant_example".check_node($1);
-END
-$_$;
 
 CREATE TABLE tenant_example.edge (
     from_id text NOT NULL COLLATE pg_catalog."C",
@@ -229,12 +144,12 @@ CREATE FUNCTION tenant_example.graph_v1_affected(node_id text) RETURNS SETOF ten
               JOIN tenant_example.routing_move m ON (((m.kind = s.kind) AND (m.direction <> s.direction) AND (m.at_table = split_part(s.next, ':'::text, 1)) AND ((m.next_table IS NULL) OR (m.next_table = split_part(w.id, ':'::text, 1))))))
            WHERE ((w.steps < 12) AND ((w.only_after IS NULL) OR (m.kind = ANY (w.only_after))) AND ((w.never_after IS NULL) OR (m.kind <> ALL (w.never_after))))
          )
-  SELECT c.node_id,
-     c.kind,
-     c.table_name,
-     c.name,
-     c.steps
-    FROM tenant_example.check_affected(graph_v1_affected.node_id) c(node_id, kind, table_name, name, steps)
+  SELECT c.c,
+     c.c,
+     c.c,
+     c.c,
+     (c.c)::integer AS c
+    FROM tenant_example.check_node(graph_v1_affected.node_id) c(c)
  UNION ALL
   SELECT w.id,
      n.kind,
@@ -247,15 +162,53 @@ CREATE FUNCTION tenant_example.graph_v1_affected(node_id text) RETURNS SETOF ten
    GROUP BY w.id, n.kind, n.table_name, n.name;
 END;
 
+CREATE TABLE tenant_example.edge_history (
+    from_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    to_id text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT edge_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.edge_history FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.node_history (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    table_name text NOT NULL,
+    name text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT node_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
+
 CREATE FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) RETURNS SETOF tenant_example.graph_v1_change
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT c.what,
-     c.change,
-     c.id,
-     c.before,
-     c.after
-    FROM tenant_example.check_diff(graph_v1_diff.from_revision, graph_v1_diff.to_revision) c(what, change, id, before, after)
+ SELECT c.c,
+     c.c,
+     c.c,
+     (c.c)::jsonb AS c,
+     (c.c)::jsonb AS c
+    FROM tenant_example.check_revision(graph_v1_diff.from_revision) c(c)
+ UNION ALL
+  SELECT c.c,
+     c.c,
+     c.c,
+     (c.c)::jsonb AS c,
+     (c.c)::jsonb AS c
+    FROM tenant_example.check_revision(graph_v1_diff.to_revision) c(c)
  UNION ALL
   SELECT 'node'::text,
          CASE
@@ -387,15 +340,15 @@ CREATE FUNCTION tenant_example.graph_v1_edges_at(revision bigint) RETURNS SETOF 
      h.source,
      h.attributes,
      h.since
-    FROM ( SELECT c.from_id,
-             c.kind,
-             c.to_id,
-             c.state,
-             c.source,
-             c.attributes,
-             c.since,
-             c.until
-            FROM tenant_example.check_edges_at(graph_v1_edges_at.revision) c(from_id, kind, to_id, source, state, attributes, read_table, hash, since, until)
+    FROM ( SELECT c.c AS from_id,
+             c.c AS kind,
+             c.c AS to_id,
+             c.c AS state,
+             c.c AS source,
+             (c.c)::jsonb AS attributes,
+             (length(c.c))::bigint AS since,
+             (octet_length(c.c))::bigint AS until
+            FROM tenant_example.check_revision(graph_v1_edges_at.revision) c(c)
          UNION ALL
           SELECT e.from_id,
              e.kind,
@@ -422,13 +375,13 @@ END;
 CREATE FUNCTION tenant_example.graph_v1_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT c.direction,
-     c.kind,
-     c.node_id,
-     c.name,
-     c.state,
-     c.source
-    FROM tenant_example.check_neighbours(graph_v1_neighbours.node_id) c(direction, kind, node_id, name, state, source)
+ SELECT c.c,
+     c.c,
+     c.c,
+     c.c,
+     c.c,
+     c.c
+    FROM tenant_example.check_node(graph_v1_neighbours.node_id) c(c)
  UNION ALL
   SELECT 'out'::text,
      e.kind,
@@ -471,14 +424,14 @@ CREATE FUNCTION tenant_example.graph_v1_nodes_at(revision bigint) RETURNS SETOF 
      h.name,
      h.attributes,
      h.since
-    FROM ( SELECT c.node_id,
-             c.kind,
-             c.table_name,
-             c.name,
-             c.attributes,
-             c.since,
-             c.until
-            FROM tenant_example.check_nodes_at(graph_v1_nodes_at.revision) c(node_id, kind, table_name, name, attributes, read_table, hash, since, until)
+    FROM ( SELECT c.c AS node_id,
+             c.c AS kind,
+             c.c AS table_name,
+             c.c AS name,
+             (c.c)::jsonb AS attributes,
+             (length(c.c))::bigint AS since,
+             (octet_length(c.c))::bigint AS until
+            FROM tenant_example.check_revision(graph_v1_nodes_at.revision) c(c)
          UNION ALL
           SELECT n.node_id,
              n.kind,
@@ -808,15 +761,15 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
               LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)))))
               LEFT JOIN others o ON ((o.engine = e.engine)))
          )
-  SELECT c.route,
-     c.step,
-     c.from_id,
-     c.kind,
-     c.to_id,
-     c.reason,
-     c.certain,
-     c.direction
-    FROM tenant_example.check_routes(graph_v1_routes.node_id) c(route, step, from_id, kind, to_id, reason, certain, direction)
+  SELECT (c.c)::bigint AS c,
+     (c.c)::integer AS c,
+     c.c,
+     c.c,
+     c.c,
+     c.c,
+     (c.c)::boolean AS c,
+     c.c
+    FROM tenant_example.check_node(graph_v1_routes.node_id) c(c)
  UNION ALL
   SELECT j.route,
      j.step,
@@ -1074,43 +1027,13 @@ CREATE POLICY tenant ON tenant_example.table_state TO tenant_example USING (true
 GRANT USAGE ON SCHEMA tenant_example TO tenant_example;
 GRANT USAGE ON SCHEMA tenant_example TO reader_example;
 
-REVOKE ALL ON FUNCTION tenant_example.check_affected(node_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_affected(node_id text) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_affected(node_id text) TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) TO reader_example;
-
-GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.edge_history TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_neighbours(node_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO reader_example;
-
 REVOKE ALL ON FUNCTION tenant_example.check_node(wanted text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.check_node(wanted text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.check_node(wanted text) TO reader_example;
 
-GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.node_history TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) TO reader_example;
-
 REVOKE ALL ON FUNCTION tenant_example.check_revision(wanted bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.check_revision(wanted bigint) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.check_revision(wanted bigint) TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_routes(node_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO reader_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.edge TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.edge TO reader_example;
@@ -1127,6 +1050,12 @@ GRANT SELECT ON TABLE tenant_example.routing_step TO reader_example;
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) TO reader_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.edge_history TO reader_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.node_history TO reader_example;
 
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) TO tenant_example;
