@@ -39,90 +39,8 @@ CREATE TYPE tenant_example.graph_v1_route_step AS (
 	direction text
 );
 
-CREATE FUNCTION tenant_example.check_affected(node_id text) RETURNS SETOF tenant_example.graph_v1_affected_node
+CREATE FUNCTION tenant_example.check_node(wanted text) RETURNS SETOF text
     LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    PERFORM "tenant_example".check_node($1);
-END
-$_$;
-
-CREATE FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) RETURNS SETOF tenant_example.graph_v1_change
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $$
-BEGIN
-    PERFORM "tenant_example".check_revision(from_revision), "tenant_example".check_revision(to_revision);
-END
-$$;
-
-CREATE TABLE tenant_example.edge_history (
-    from_id text NOT NULL COLLATE pg_catalog."C",
-    kind text NOT NULL COLLATE pg_catalog."C",
-    to_id text NOT NULL COLLATE pg_catalog."C",
-    source text NOT NULL COLLATE pg_catalog."C",
-    state text NOT NULL,
-    attributes jsonb NOT NULL,
-    read_table text NOT NULL,
-    hash bytea NOT NULL,
-    since bigint NOT NULL,
-    until bigint NOT NULL,
-    CONSTRAINT edge_history_held CHECK ((since < until))
-);
-
-ALTER TABLE ONLY tenant_example.edge_history FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION tenant_example.check_edges_at(wanted bigint) RETURNS SETOF tenant_example.edge_history
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $$
-BEGIN
-    PERFORM "tenant_example".check_revision(wanted);
-END
-$$;
-
-CREATE TABLE tenant_example.finding (
-    finding text NOT NULL COLLATE pg_catalog."C",
-    node_id text NOT NULL COLLATE pg_catalog."C",
-    about text NOT NULL COLLATE pg_catalog."C",
-    detail jsonb NOT NULL,
-    certain boolean NOT NULL,
-    rests_on text[] NOT NULL,
-    since bigint NOT NULL
-)
-WITH (fillfactor='90');
-
-ALTER TABLE ONLY tenant_example.finding FORCE ROW LEVEL SECURITY;
-
-CREATE VIEW tenant_example.graph_v1_findings WITH (security_invoker='true') AS
- SELECT finding,
-    node_id,
-    detail,
-    certain,
-    rests_on
-   FROM tenant_example.finding;
-
-CREATE FUNCTION tenant_example.check_findings_at(wanted bigint) RETURNS SETOF tenant_example.graph_v1_findings
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $$
-BEGIN
-    PERFORM "tenant_example".check_revision(wanted);
-END
-$$;
-
-CREATE FUNCTION tenant_example.check_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    PERFORM "tenant_example".check_node($1);
-END
-$_$;
-
-CREATE FUNCTION tenant_example.check_node(wanted text) RETURNS void
-    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 BEGIN
@@ -135,32 +53,8 @@ BEGIN
 END
 $$;
 
-CREATE TABLE tenant_example.node_history (
-    node_id text NOT NULL COLLATE pg_catalog."C",
-    kind text NOT NULL,
-    table_name text NOT NULL,
-    name text NOT NULL,
-    attributes jsonb NOT NULL,
-    read_table text NOT NULL,
-    hash bytea NOT NULL,
-    since bigint NOT NULL,
-    until bigint NOT NULL,
-    CONSTRAINT node_history_held CHECK ((since < until))
-);
-
-ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION tenant_example.check_nodes_at(wanted bigint) RETURNS SETOF tenant_example.node_history
+CREATE FUNCTION tenant_example.check_revision(wanted bigint) RETURNS SETOF text
     LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $$
-BEGIN
-    PERFORM "tenant_example".check_revision(wanted);
-END
-$$;
-
-CREATE FUNCTION tenant_example.check_revision(wanted bigint) RETURNS void
-    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 BEGIN
@@ -170,15 +64,6 @@ BEGIN
     END IF;
 END
 $$;
-
-CREATE FUNCTION tenant_example.check_routes(node_id text) RETURNS SETOF tenant_example.graph_v1_route_step
-    LANGUAGE plpgsql STABLE ROWS 1
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    PERFORM "tenant_example".check_node($1);
-END
-$_$;
 
 CREATE FUNCTION tenant_example.forget_revisions(keep_days integer) RETURNS TABLE(oldest bigint, revisions bigint, feed bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -279,12 +164,12 @@ CREATE FUNCTION tenant_example.graph_v1_affected(node_id text) RETURNS SETOF ten
               JOIN tenant_example.routing_move m ON (((m.kind = s.kind) AND (m.direction <> s.direction) AND (m.at_table = split_part(s.next, ':'::text, 1)) AND ((m.next_table IS NULL) OR (m.next_table = split_part(w.id, ':'::text, 1))))))
            WHERE ((w.steps < 12) AND ((w.only_after IS NULL) OR (m.kind = ANY (w.only_after))) AND ((w.never_after IS NULL) OR (m.kind <> ALL (w.never_after))))
          )
-  SELECT c.node_id,
-     c.kind,
-     c.table_name,
-     c.name,
-     c.steps
-    FROM tenant_example.check_affected(graph_v1_affected.node_id) c(node_id, kind, table_name, name, steps)
+  SELECT c.c,
+     c.c,
+     c.c,
+     c.c,
+     (c.c)::integer AS c
+    FROM tenant_example.check_node(graph_v1_affected.node_id) c(c)
  UNION ALL
   SELECT w.id,
      n.kind,
@@ -297,15 +182,53 @@ CREATE FUNCTION tenant_example.graph_v1_affected(node_id text) RETURNS SETOF ten
    GROUP BY w.id, n.kind, n.table_name, n.name;
 END;
 
+CREATE TABLE tenant_example.edge_history (
+    from_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    to_id text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT edge_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.edge_history FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE tenant_example.node_history (
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    table_name text NOT NULL,
+    name text NOT NULL,
+    attributes jsonb NOT NULL,
+    read_table text NOT NULL,
+    hash bytea NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    CONSTRAINT node_history_held CHECK ((since < until))
+);
+
+ALTER TABLE ONLY tenant_example.node_history FORCE ROW LEVEL SECURITY;
+
 CREATE FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) RETURNS SETOF tenant_example.graph_v1_change
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT c.what,
-     c.change,
-     c.id,
-     c.before,
-     c.after
-    FROM tenant_example.check_diff(graph_v1_diff.from_revision, graph_v1_diff.to_revision) c(what, change, id, before, after)
+ SELECT c.c,
+     c.c,
+     c.c,
+     (c.c)::jsonb AS c,
+     (c.c)::jsonb AS c
+    FROM tenant_example.check_revision(graph_v1_diff.from_revision) c(c)
+ UNION ALL
+  SELECT c.c,
+     c.c,
+     c.c,
+     (c.c)::jsonb AS c,
+     (c.c)::jsonb AS c
+    FROM tenant_example.check_revision(graph_v1_diff.to_revision) c(c)
  UNION ALL
   SELECT 'node'::text,
          CASE
@@ -437,15 +360,15 @@ CREATE FUNCTION tenant_example.graph_v1_edges_at(revision bigint) RETURNS SETOF 
      h.source,
      h.attributes,
      h.since
-    FROM ( SELECT c.from_id,
-             c.kind,
-             c.to_id,
-             c.state,
-             c.source,
-             c.attributes,
-             c.since,
-             c.until
-            FROM tenant_example.check_edges_at(graph_v1_edges_at.revision) c(from_id, kind, to_id, source, state, attributes, read_table, hash, since, until)
+    FROM ( SELECT c.c AS from_id,
+             c.c AS kind,
+             c.c AS to_id,
+             c.c AS state,
+             c.c AS source,
+             (c.c)::jsonb AS attributes,
+             (length(c.c))::bigint AS since,
+             (octet_length(c.c))::bigint AS until
+            FROM tenant_example.check_revision(graph_v1_edges_at.revision) c(c)
          UNION ALL
           SELECT e.from_id,
              e.kind,
@@ -469,6 +392,19 @@ CREATE FUNCTION tenant_example.graph_v1_edges_at(revision bigint) RETURNS SETOF 
    WHERE ((h.since <= COALESCE(graph_v1_edges_at.revision, (0)::bigint)) AND (h.until > COALESCE(graph_v1_edges_at.revision, (0)::bigint)));
 END;
 
+CREATE TABLE tenant_example.finding (
+    finding text NOT NULL COLLATE pg_catalog."C",
+    node_id text NOT NULL COLLATE pg_catalog."C",
+    about text NOT NULL COLLATE pg_catalog."C",
+    detail jsonb NOT NULL,
+    certain boolean NOT NULL,
+    rests_on text[] NOT NULL,
+    since bigint NOT NULL
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY tenant_example.finding FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE tenant_example.finding_history (
     finding text NOT NULL COLLATE pg_catalog."C",
     node_id text NOT NULL COLLATE pg_catalog."C",
@@ -483,43 +419,61 @@ CREATE TABLE tenant_example.finding_history (
 
 ALTER TABLE ONLY tenant_example.finding_history FORCE ROW LEVEL SECURITY;
 
+CREATE VIEW tenant_example.graph_v1_findings WITH (security_invoker='true') AS
+ SELECT finding,
+    node_id,
+    detail,
+    certain,
+    rests_on
+   FROM tenant_example.finding;
+
 CREATE FUNCTION tenant_example.graph_v1_findings_at(revision bigint) RETURNS SETOF tenant_example.graph_v1_findings
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT c.finding,
-     c.node_id,
-     c.detail,
-     c.certain,
-     c.rests_on
-    FROM tenant_example.check_findings_at(graph_v1_findings_at.revision) c(finding, node_id, detail, certain, rests_on)
- UNION ALL
-  SELECT f.finding,
-     f.node_id,
-     f.detail,
-     f.certain,
-     f.rests_on
-    FROM tenant_example.finding f
-   WHERE (f.since <= COALESCE(graph_v1_findings_at.revision, (0)::bigint))
- UNION ALL
-  SELECT h.finding,
+ SELECT h.finding,
      h.node_id,
      h.detail,
      h.certain,
      h.rests_on
-    FROM tenant_example.finding_history h
+    FROM ( SELECT c.c AS finding,
+             c.c AS node_id,
+             (c.c)::jsonb AS detail,
+             (c.c = ''::text) AS certain,
+             ARRAY[c.c] AS rests_on,
+             (length(c.c))::bigint AS since,
+             (octet_length(c.c))::bigint AS until
+            FROM tenant_example.check_revision(graph_v1_findings_at.revision) c(c)
+         UNION ALL
+          SELECT f.finding,
+             f.node_id,
+             f.detail,
+             f.certain,
+             f.rests_on,
+             f.since,
+             '9223372036854775807'::bigint
+            FROM tenant_example.finding f
+         UNION ALL
+          SELECT o.finding,
+             o.node_id,
+             o.detail,
+             o.certain,
+             o.rests_on,
+             o.since,
+             o.until
+            FROM tenant_example.finding_history o) h
    WHERE ((h.since <= COALESCE(graph_v1_findings_at.revision, (0)::bigint)) AND (h.until > COALESCE(graph_v1_findings_at.revision, (0)::bigint)));
 END;
 
 CREATE FUNCTION tenant_example.graph_v1_neighbours(node_id text) RETURNS SETOF tenant_example.graph_v1_neighbour
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT c.direction,
-     c.kind,
-     c.node_id,
-     c.name,
-     c.state,
-     c.source
-    FROM tenant_example.check_neighbours(graph_v1_neighbours.node_id) c(direction, kind, node_id, name, state, source)
+ SELECT c.c,
+     c.c,
+     c.c,
+     c.c,
+     c.c,
+     c.c
+    FROM tenant_example.check_node(graph_v1_neighbours.node_id) c(c)
  UNION ALL
   SELECT 'out'::text,
      e.kind,
@@ -562,14 +516,14 @@ CREATE FUNCTION tenant_example.graph_v1_nodes_at(revision bigint) RETURNS SETOF 
      h.name,
      h.attributes,
      h.since
-    FROM ( SELECT c.node_id,
-             c.kind,
-             c.table_name,
-             c.name,
-             c.attributes,
-             c.since,
-             c.until
-            FROM tenant_example.check_nodes_at(graph_v1_nodes_at.revision) c(node_id, kind, table_name, name, attributes, read_table, hash, since, until)
+    FROM ( SELECT c.c AS node_id,
+             c.c AS kind,
+             c.c AS table_name,
+             c.c AS name,
+             (c.c)::jsonb AS attributes,
+             (length(c.c))::bigint AS since,
+             (octet_length(c.c))::bigint AS until
+            FROM tenant_example.check_revision(graph_v1_nodes_at.revision) c(c)
          UNION ALL
           SELECT n.node_id,
              n.kind,
@@ -900,15 +854,15 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
               LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)))))
               LEFT JOIN others o ON ((o.engine = e.engine)))
          )
-  SELECT c.route,
-     c.step,
-     c.from_id,
-     c.kind,
-     c.to_id,
-     c.reason,
-     c.certain,
-     c.direction
-    FROM tenant_example.check_routes(graph_v1_routes.node_id) c(route, step, from_id, kind, to_id, reason, certain, direction)
+  SELECT (c.c)::bigint AS c,
+     (c.c)::integer AS c,
+     c.c,
+     c.c,
+     c.c,
+     c.c,
+     (c.c)::boolean AS c,
+     c.c
+    FROM tenant_example.check_node(graph_v1_routes.node_id) c(c)
  UNION ALL
   SELECT j.route,
      j.step,
@@ -1290,53 +1244,13 @@ CREATE POLICY tenant ON tenant_example.table_state TO tenant_example USING (true
 GRANT USAGE ON SCHEMA tenant_example TO tenant_example;
 GRANT USAGE ON SCHEMA tenant_example TO reader_example;
 
-REVOKE ALL ON FUNCTION tenant_example.check_affected(node_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_affected(node_id text) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_affected(node_id text) TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_diff(from_revision bigint, to_revision bigint) TO reader_example;
-
-GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.edge_history TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_edges_at(wanted bigint) TO reader_example;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.finding TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.finding TO reader_example;
-
-GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_findings_at(wanted bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_findings_at(wanted bigint) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_findings_at(wanted bigint) TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_neighbours(node_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_neighbours(node_id text) TO reader_example;
-
 REVOKE ALL ON FUNCTION tenant_example.check_node(wanted text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.check_node(wanted text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.check_node(wanted text) TO reader_example;
 
-GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
-GRANT SELECT ON TABLE tenant_example.node_history TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_nodes_at(wanted bigint) TO reader_example;
-
 REVOKE ALL ON FUNCTION tenant_example.check_revision(wanted bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.check_revision(wanted bigint) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.check_revision(wanted bigint) TO reader_example;
-
-REVOKE ALL ON FUNCTION tenant_example.check_routes(node_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO tenant_example;
-GRANT ALL ON FUNCTION tenant_example.check_routes(node_id text) TO reader_example;
 
 REVOKE ALL ON FUNCTION tenant_example.forget_revisions(keep_days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.forget_revisions(keep_days integer) TO tenant_example;
@@ -1357,6 +1271,12 @@ REVOKE ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) FROM PUBLI
 GRANT ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_affected(node_id text) TO reader_example;
 
+GRANT SELECT,INSERT ON TABLE tenant_example.edge_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.edge_history TO reader_example;
+
+GRANT SELECT,INSERT ON TABLE tenant_example.node_history TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.node_history TO reader_example;
+
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_diff(from_revision bigint, to_revision bigint) TO reader_example;
@@ -1368,8 +1288,14 @@ REVOKE ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) FROM PU
 GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_edges_at(revision bigint) TO reader_example;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.finding TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.finding TO reader_example;
+
 GRANT SELECT,INSERT ON TABLE tenant_example.finding_history TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.finding_history TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO tenant_example;
+GRANT SELECT ON TABLE tenant_example.graph_v1_findings TO reader_example;
 
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_findings_at(revision bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_findings_at(revision bigint) TO tenant_example;

@@ -61,9 +61,11 @@ SELECT f.number, f.revision, f.published_at, f.added, f.changed, f.removed, r.re
 FROM {tenant}.feed f CROSS JOIN {tenant}.reference r;
 
 -- Functions are one SELECT each, with names bound when they are made: the planner takes them into the query that
--- calls them, so that a condition reaches the indexes. What raises an error is a branch of its own that gives no row
--- and that no condition takes away.
-CREATE FUNCTION {tenant}.check_revision(wanted bigint) RETURNS void LANGUAGE plpgsql STABLE SET search_path = '' AS $$
+-- calls them, so that a condition reaches the indexes. What raises an error is a branch of its own, a function that
+-- gives no row; its columns are made from that row, each otherwise, so that no condition on them is known to be false
+-- beforehand.
+CREATE FUNCTION {tenant}.check_revision(wanted bigint) RETURNS SETOF text
+LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM {tenant}.revision r WHERE r.revision = wanted AND r.state = 'published') THEN
         RAISE EXCEPTION 'there is no published revision %', coalesce(wanted::text, 'NULL')
@@ -72,7 +74,8 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION {tenant}.check_node(wanted text) RETURNS void LANGUAGE plpgsql STABLE SET search_path = '' AS $$
+CREATE FUNCTION {tenant}.check_node(wanted text) RETURNS SETOF text
+LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM {tenant}.node n WHERE n.node_id = wanted)
        AND NOT EXISTS (SELECT FROM {tenant}.edge e WHERE e.to_id = wanted) THEN
@@ -83,27 +86,13 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION {tenant}.check_nodes_at(wanted bigint) RETURNS SETOF {tenant}.node_history
-LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
-BEGIN
-    PERFORM {tenant}.check_revision(wanted);
-END
-$$;
-
-CREATE FUNCTION {tenant}.check_edges_at(wanted bigint) RETURNS SETOF {tenant}.edge_history
-LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
-BEGIN
-    PERFORM {tenant}.check_revision(wanted);
-END
-$$;
-
 -- They give the rows of the views, so that texts are compared byte by byte as the indexes are.
 CREATE FUNCTION {tenant}.graph_v1_nodes_at(revision bigint) RETURNS SETOF {tenant}.graph_v1_nodes LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT h.node_id, h.kind, h.table_name, substr(h.node_id, strpos(h.node_id, ':') + 1), h.name, h.attributes,
            h.since
-    FROM (SELECT c.node_id, c.kind, c.table_name, c.name, c.attributes, c.since, c.until
-          FROM {tenant}.check_nodes_at($1) c
+    FROM (SELECT c AS node_id, c AS kind, c AS table_name, c AS name, c::jsonb AS attributes,
+                 length(c)::bigint AS since, octet_length(c)::bigint AS until FROM {tenant}.check_revision($1) c
           UNION ALL
           SELECT n.node_id, n.kind, n.table_name, n.name, n.attributes, n.since, 9223372036854775807
           FROM {tenant}.node n
@@ -115,8 +104,8 @@ END;
 CREATE FUNCTION {tenant}.graph_v1_edges_at(revision bigint) RETURNS SETOF {tenant}.graph_v1_edges LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT h.from_id, h.kind, h.to_id, h.state, h.source, h.attributes, h.since
-    FROM (SELECT c.from_id, c.kind, c.to_id, c.state, c.source, c.attributes, c.since, c.until
-          FROM {tenant}.check_edges_at($1) c
+    FROM (SELECT c AS from_id, c AS kind, c AS to_id, c AS state, c AS source, c::jsonb AS attributes,
+                 length(c)::bigint AS since, octet_length(c)::bigint AS until FROM {tenant}.check_revision($1) c
           UNION ALL
           SELECT e.from_id, e.kind, e.to_id, e.state, e.source, e.attributes, e.since, 9223372036854775807
           FROM {tenant}.edge e
@@ -129,18 +118,13 @@ END;
 -- The difference, in either direction. What is as it was at both ends is none, whatever happened between.
 CREATE TYPE {tenant}.graph_v1_change AS (what text, change text, id text, before jsonb, after jsonb);
 
-CREATE FUNCTION {tenant}.check_diff(from_revision bigint, to_revision bigint) RETURNS SETOF {tenant}.graph_v1_change
-LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
-BEGIN
-    PERFORM {tenant}.check_revision(from_revision), {tenant}.check_revision(to_revision);
-END
-$$;
-
 CREATE FUNCTION {tenant}.graph_v1_diff(from_revision bigint, to_revision bigint)
 RETURNS SETOF {tenant}.graph_v1_change LANGUAGE sql STABLE
 BEGIN ATOMIC
     -- `lost` held at the earlier of the two and no longer at the later; `won` holds at the later and did not yet.
-    SELECT c.what, c.change, c.id, c.before, c.after FROM {tenant}.check_diff($1, $2) c
+    SELECT c, c, c, c::jsonb, c::jsonb FROM {tenant}.check_revision($1) c
+    UNION ALL
+    SELECT c, c, c, c::jsonb, c::jsonb FROM {tenant}.check_revision($2) c
     UNION ALL
     SELECT 'node', CASE WHEN d.before IS NULL THEN 'added' WHEN d.after IS NULL THEN 'removed' ELSE 'changed' END,
            d.node_id, d.before, d.after
@@ -198,17 +182,10 @@ END;
 CREATE TYPE {tenant}.graph_v1_neighbour AS
     (direction text, kind text, node_id text, name text, state text, source text);
 
-CREATE FUNCTION {tenant}.check_neighbours(node_id text) RETURNS SETOF {tenant}.graph_v1_neighbour
-LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
-BEGIN
-    PERFORM {tenant}.check_node($1);
-END
-$$;
-
 CREATE FUNCTION {tenant}.graph_v1_neighbours(node_id text) RETURNS SETOF {tenant}.graph_v1_neighbour
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT c.direction, c.kind, c.node_id, c.name, c.state, c.source FROM {tenant}.check_neighbours($1) c
+    SELECT c, c, c, c, c, c FROM {tenant}.check_node($1) c
     UNION ALL
     SELECT 'out', e.kind, e.to_id, n.name, e.state, e.source
     FROM {tenant}.edge e LEFT JOIN {tenant}.node n ON n.node_id = e.to_id WHERE e.from_id = $1
@@ -273,13 +250,6 @@ SELECT e.to_id, 'in', e.kind, e.from_id, e.source, e.state, e.read_table FROM {t
 
 CREATE TYPE {tenant}.graph_v1_route_step AS
     (route bigint, step integer, from_id text, kind text, to_id text, reason text, certain boolean, direction text);
-
-CREATE FUNCTION {tenant}.check_routes(node_id text) RETURNS SETOF {tenant}.graph_v1_route_step
-LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
-BEGIN
-    PERFORM {tenant}.check_node($1);
-END
-$$;
 
 -- Every way from a node to a group, or to a workflow or flow, where what is read ends; the shortest first.
 CREATE FUNCTION {tenant}.graph_v1_routes(node_id text) RETURNS SETOF {tenant}.graph_v1_route_step LANGUAGE sql STABLE
@@ -407,8 +377,7 @@ BEGIN ATOMIC
         LEFT JOIN rests r ON r.read_table = e.read_table AND r.source_table = split_part(e.source, ':', 1)
         LEFT JOIN others o ON o.engine = e.engine
     )
-    SELECT c.route, c.step, c.from_id, c.kind, c.to_id, c.reason, c.certain, c.direction
-    FROM {tenant}.check_routes($1) c
+    SELECT c::bigint, c::integer, c, c, c, c, c::boolean, c FROM {tenant}.check_node($1) c
     UNION ALL
     SELECT j.route, j.step, j.from_id, j.kind, j.to_id,
            format(j.reason, coalesce(j.from_name, '?'), coalesce(j.to_name, '?'), j.from_key, j.to_key,
@@ -420,13 +389,6 @@ BEGIN ATOMIC
 END;
 
 CREATE TYPE {tenant}.graph_v1_affected_node AS (node_id text, kind text, table_name text, name text, steps integer);
-
-CREATE FUNCTION {tenant}.check_affected(node_id text) RETURNS SETOF {tenant}.graph_v1_affected_node
-LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
-BEGIN
-    PERFORM {tenant}.check_node($1);
-END
-$$;
 
 -- Whatever has a route that leads to a node or over it, and in how few steps: the same moves, walked backwards. A
 -- lookup's row counts by every column that names the node, also by one that it is only matched by.
@@ -447,7 +409,7 @@ BEGIN ATOMIC
           AND (w.only_after IS NULL OR m.kind = ANY (w.only_after))
           AND (w.never_after IS NULL OR m.kind <> ALL (w.never_after))
     )
-    SELECT c.node_id, c.kind, c.table_name, c.name, c.steps FROM {tenant}.check_affected($1) c
+    SELECT c, c, c, c, c::integer FROM {tenant}.check_node($1) c
     UNION ALL
     SELECT w.id, n.kind, coalesce(n.table_name, split_part(w.id, ':', 1)), n.name, min(w.steps)
     FROM walk w LEFT JOIN {tenant}.node n ON n.node_id = w.id
@@ -476,17 +438,7 @@ CREATE POLICY reader ON {tenant}.revision FOR SELECT TO {reader} USING (state = 
 CREATE POLICY reader ON {tenant}.table_read FOR SELECT TO {reader} USING (run_id IN (
     SELECT unnest(ARRAY[r.run_id, r.checked_run_id]) FROM {tenant}.revision r WHERE r.state = 'published'));
 
-DO $$
-DECLARE
-    relation regclass;
-    routine regprocedure;
-BEGIN
-    FOR relation IN SELECT oid FROM pg_class WHERE relnamespace = '{tenant}'::regnamespace AND relkind = 'v' LOOP
-        EXECUTE format('GRANT SELECT ON %s TO {tenant}, {reader}', relation);
-    END LOOP;
-    FOR routine IN SELECT oid FROM pg_proc WHERE pronamespace = '{tenant}'::regnamespace LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', routine);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO {tenant}, {reader}', routine);
-    END LOOP;
-END
-$$;
+GRANT SELECT ON {tenant}.graph_v1_revisions, {tenant}.graph_v1_tables, {tenant}.graph_v1_nodes, {tenant}.graph_v1_edges,
+    {tenant}.graph_v1_feed, {tenant}.routing_move, {tenant}.routing_step TO {tenant}, {reader};
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {tenant} FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {tenant} TO {tenant}, {reader};

@@ -63,26 +63,23 @@ $$;
 -- For consumers: the findings of the revision in force, and those of any revision that is kept.
 CREATE VIEW {tenant}.graph_v1_findings WITH (security_invoker) AS
     SELECT finding, node_id, detail, certain, rests_on FROM {tenant}.finding;
-CREATE FUNCTION {tenant}.check_findings_at(wanted bigint) RETURNS SETOF {tenant}.graph_v1_findings
-LANGUAGE plpgsql STABLE ROWS 1 SET search_path = '' AS $$
-BEGIN
-    PERFORM {tenant}.check_revision(wanted);
-END
-$$;
 CREATE FUNCTION {tenant}.graph_v1_findings_at(revision bigint) RETURNS SETOF {tenant}.graph_v1_findings
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT c.finding, c.node_id, c.detail, c.certain, c.rests_on FROM {tenant}.check_findings_at($1) c
-    UNION ALL
-    SELECT f.finding, f.node_id, f.detail, f.certain, f.rests_on FROM {tenant}.finding f WHERE f.since <= coalesce($1, 0)
-    UNION ALL
-    SELECT h.finding, h.node_id, h.detail, h.certain, h.rests_on FROM {tenant}.finding_history h
+    SELECT h.finding, h.node_id, h.detail, h.certain, h.rests_on
+    FROM (SELECT c AS finding, c AS node_id, c::jsonb AS detail, c = '' AS certain, ARRAY[c] AS rests_on,
+                 length(c)::bigint AS since, octet_length(c)::bigint AS until FROM {tenant}.check_revision($1) c
+          UNION ALL
+          SELECT f.finding, f.node_id, f.detail, f.certain, f.rests_on, f.since, 9223372036854775807
+          FROM {tenant}.finding f
+          UNION ALL
+          SELECT o.finding, o.node_id, o.detail, o.certain, o.rests_on, o.since, o.until
+          FROM {tenant}.finding_history o) h
     WHERE h.since <= coalesce($1, 0) AND h.until > coalesce($1, 0);
 END;
-REVOKE ALL ON FUNCTION {tenant}.graph_v1_findings_at(bigint), {tenant}.check_findings_at(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION {tenant}.graph_v1_findings_at(bigint) FROM PUBLIC;
 GRANT SELECT ON {tenant}.graph_v1_findings TO {tenant};
-GRANT EXECUTE ON FUNCTION {tenant}.graph_v1_findings_at(bigint), {tenant}.check_findings_at(bigint)
-    TO {tenant}, {reader};
+GRANT EXECUTE ON FUNCTION {tenant}.graph_v1_findings_at(bigint) TO {tenant}, {reader};
 GRANT SELECT ON {tenant}.finding, {tenant}.finding_history, {tenant}.graph_v1_findings TO {reader};
 CREATE POLICY reader ON {tenant}.finding FOR SELECT TO {reader} USING (true);
 CREATE POLICY reader ON {tenant}.finding_history FOR SELECT TO {reader} USING (true);
