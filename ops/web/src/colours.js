@@ -8,7 +8,7 @@ const HUES = {
   hr_service: [325, 60, 55], hr_template: [310, 45, 58], topic_detail: [335, 40, 62], topic_category: [345, 50, 58],
   assignment_rule: [28, 90, 50], lookup: [18, 80, 55], lookup_match: [22, 45, 62], lookup_set: [12, 45, 62],
   lookup_row: [34, 55, 58], channel: [265, 50, 58], queue: [275, 55, 60], pool: [285, 45, 62], agent_rule: [255, 35, 62],
-  table: [0, 0, 45], column: [0, 0, 62], choice: [0, 0, 70], property: [50, 12, 55], missing: [0, 55, 60],
+  table: [0, 0, 45], column: [0, 0, 62], choice: [0, 0, 70], property: [50, 12, 55], missing: [5, 22, 58],
 };
 export const CHANGES = { added: "#009e73", changed: "#e69f00", removed: "#d55e00" };
 export const MARKS = { added: "+", changed: "~", removed: "\u2212" };

@@ -32,7 +32,7 @@ export function nodeButton(node, onSelect) {
   );
 }
 
-/** Find nodes by words in the name, the id or the kind: those first that begin so. */
+/** Find nodes by words in the name, the id or the kind: first those whose name begins so, or has them all. */
 export function search(model, text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (!words.length) return [];
@@ -41,8 +41,15 @@ export function search(model, text) {
     node.searched ??= `${inert(node.name)} ${node.id} ${node.kind}`.toLowerCase();
     if (words.every((word) => node.searched.includes(word))) hits.push(node);
   }
-  const starts = (node) => (node.searched.startsWith(words[0]) ? 0 : 1);
-  return hits.sort((a, b) => starts(a) - starts(b) || (a.searched < b.searched ? -1 : 1));
+  const whole = words.join(" ");
+  const rank = (node) => {
+    const name = inert(node.name).toLowerCase();
+    if (name.startsWith(whole)) return 0;
+    if (name.includes(whole)) return 1;
+    return words.every((word) => name.includes(word)) ? 2 : 3;
+  };
+  const ranks = new Map(hits.map((node) => [node, rank(node)]));
+  return hits.sort((a, b) => ranks.get(a) - ranks.get(b) || (a.searched < b.searched ? -1 : 1));
 }
 
 export function showHits(place, hits, onSelect) {
@@ -102,7 +109,7 @@ export function showNode(place, model, node, onSelect) {
   }
   const parts = [
     make("h2", {}, dot(colourOf(node.kind)), name(node)),
-    make("p", { className: "id" }, inert(node.id)),
+    node.name ? make("p", { className: "id" }, inert(node.id)) : null,
     make("p", {}, node.kind === "missing" ? `no node of this revision: ${node.state}` : `${inert(node.kind).replaceAll("_", " ")} of table ${inert(node.table)}`),
     node.change ? make("p", {}, make("b", { className: node.change }, `${MARKS[node.change]} ${node.change}`)) : null,
     ...tellChange(node), ...tellRoutes(model, node, onSelect), ...tellNeighbours(model, node, onSelect), ...tellAttributes(node),
