@@ -43,6 +43,8 @@ from worker.sync.trail import Trail
 from worker.sync.writer import Writer
 from worker.vault import ClientCredentials, SealedCredentials, open_credentials
 
+_BACKOFF_SECONDS = 1.0  # the ceiling of a request's first wait before another try
+
 
 def run_slice(parts: Parts, run_id: UUID) -> None:
     """Work on a run for one slice; whatever happens is in its row and in events, and nothing is raised."""
@@ -178,6 +180,8 @@ class _Slice:
                 page_rows=settings.page_rows,
                 request_timeout_seconds=settings.request_timeout_seconds,
                 concurrency=settings.instance_concurrency,
+                # A deployment that does not wait for a run's next try does not wait for a request's either.
+                backoff_seconds=min(_BACKOFF_SECONDS, settings.retry_base_seconds),
             ),
         )
 
