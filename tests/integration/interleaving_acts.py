@@ -186,9 +186,13 @@ class Stage:
                 self.store.put(act.table, [{"sys_id": row["sys_id"], **_changed(act, row)}])
 
     def _change_access(self, act: Act) -> None:
-        access = self.instance.access
+        """Change a table's access; what hides rows and fields holds for a record by whichever name it is read."""
+        is_item = act.table in {ITEMS, PRODUCERS} and act.what not in {"strip", "deny", "absent"}
+        for table in (ITEMS, PRODUCERS) if is_item else (act.table,):
+            self.instance.access[table] = self._build_access(act, self.instance.access.get(table) or Access())
+
+    def _build_access(self, act: Act, was: Access) -> Access:
         rows = self.store.rows(act.table)
-        was = access.get(act.table) or Access()
         one = rows[act.number % len(rows)]["sys_id"] if rows else ""
         columns = _FIELDS[act.table]
         column = columns[act.number % len(columns)]
@@ -205,7 +209,7 @@ class Stage:
             "absent": lambda: replace(was, absent=True),
             "open": Access,
         }
-        access[act.table] = changes[act.what]()
+        return changes[act.what]()
 
 
 def _changed(act: Act, row: Row) -> Row:
