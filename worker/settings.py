@@ -261,10 +261,7 @@ class Settings(BaseSettings):
     drain_seconds: Seconds = Field(
         25, description="How long a stopping process may finish its work; less than the orchestrator's grace."
     )
-    retry_base_seconds: Seconds = Field(
-        10,
-        description="The wait before the first retry of a run; doubles. Below 1 it bounds that of a request too.",
-    )
+    retry_base_seconds: Seconds = Field(10, description="The wait before the first retry of a run; doubles.")
     retry_cap_seconds: Seconds = Field(900, description="The longest wait between two tries of a run.")
     scan_every_runs: Runs = Field(
         24,
