@@ -46,9 +46,7 @@ def main() -> int:
 
 def measure(records: int) -> list[Measured]:
     """Measure a first run and its parts at each latency, on a tenant of its own."""
-    groups = records // 25
-    items = round((records - ROWS_A_GROUP * groups) / ROWS_AN_ITEM)
-    tenants = [Tenant(f"bench-{ms}ms", groups=groups, items=items, seed=1) for ms in LATENCIES_MS]
+    tenants = [plan_tenant(f"bench-{ms}ms", records) for ms in LATENCIES_MS]
     with (
         tempfile.TemporaryDirectory(prefix="zaptik-bench-") as logs,
         Stack(logs=Path(logs), tenants=tenants, processes=(), say=_say) as stack,
@@ -57,6 +55,34 @@ def measure(records: int) -> list[Measured]:
             _measure_tenant(stack, tenant, latency_ms=ms)
             for tenant, ms in zip(tenants, LATENCIES_MS, strict=True)
         ]
+
+
+def plan_tenant(name: str, records: int) -> Tenant:
+    """Plan a tenant whose instance has about so many records."""
+    groups = records // 25
+    items = round((records - ROWS_A_GROUP * groups) / ROWS_AN_ITEM)
+    return Tenant(name, groups=groups, items=items, seed=1)
+
+
+def measure_process(stack: Stack, instance: Instance, what: str) -> Measured:
+    """Measure a part of the work in a process of its own; see `measured`."""
+    name = instance.tenant.name
+    finished = run_command(
+        f"measuring {what}",
+        [sys.executable, "-m", "ops.bench.measured", what, "--tenant", name],
+        log_file=stack.logs / "bench.log",
+        environment=build_minimal_environment(
+            **stack.settings(),
+            BENCH_DATABASE_URL=stack.admin_database_url(DATABASE),
+            BENCH_INSTANCE_URL=instance.url,
+            BENCH_CLIENT_ID=stack.client_id(name),
+            BENCH_CLIENT_SECRET=stack.client_secrets[name],
+        ),
+        folder=ROOT,
+        deadline_seconds=MEASURE_SECONDS,
+    )
+    measured: Measured = json.loads(finished.output)
+    return measured
 
 
 def print_figures(figures: list[Measured]) -> None:
@@ -92,27 +118,7 @@ def _measure_tenant(stack: Stack, tenant: Tenant, *, latency_ms: int) -> Measure
     measured: Measured = {"latency_ms": latency_ms}
     for what in ("run", "parts"):
         _say(f"measuring at {latency_ms} ms: {what}")
-        measured[what] = _measure(stack, instance, what)
-    return measured
-
-
-def _measure(stack: Stack, instance: Instance, what: str) -> Measured:
-    name = instance.tenant.name
-    finished = run_command(
-        f"measuring {what}",
-        [sys.executable, "-m", "ops.bench.measured", what, "--tenant", name],
-        log_file=stack.logs / "bench.log",
-        environment=build_minimal_environment(
-            **stack.settings(),
-            BENCH_DATABASE_URL=stack.admin_database_url(DATABASE),
-            BENCH_INSTANCE_URL=instance.url,
-            BENCH_CLIENT_ID=stack.client_id(name),
-            BENCH_CLIENT_SECRET=stack.client_secrets[name],
-        ),
-        folder=ROOT,
-        deadline_seconds=MEASURE_SECONDS,
-    )
-    measured: Measured = json.loads(finished.output)
+        measured[what] = measure_process(stack, instance, what)
     return measured
 
 

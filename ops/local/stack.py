@@ -36,6 +36,7 @@ TENANTS = (
 PROCESSES = ("scheduler", "worker-1", "worker-2")
 DATABASE = "zaptik"
 EVERY = "1h"
+MADE_A_SECOND = 200  # groups and items, with all that belongs to them, on a machine that is busy
 
 
 class Stack:
@@ -219,7 +220,8 @@ class Stack:
         self._say(f"starting {len(self._tenants)} simulated instances")
         started = [(tenant, self._start_simulator(tenant)) for tenant in self._tenants]
         for tenant, child in started:
-            said = child.wait_for_event("simulator.listening")
+            making_seconds = (tenant.groups + tenant.items) / MADE_A_SECOND
+            said = child.wait_for_event("simulator.listening", deadline_seconds=30 + making_seconds)
             self.instances[tenant.name] = Instance(
                 tenant=tenant,
                 url=said["url"],

@@ -17,6 +17,8 @@ from worker.servicenow import Client, Limits, open_client
 from worker.sync.parts import Parts
 from worker.vault import ClientCredentials, SealedCredentials, open_credentials
 
+_BACKOFF_SECONDS = 1.0  # the ceiling of a request's first wait before another try
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -48,6 +50,8 @@ def plan_limits(parts: Parts) -> Limits:
         page_rows=settings.page_rows,
         request_timeout_seconds=settings.request_timeout_seconds,
         concurrency=settings.instance_concurrency,
+        # A deployment that does not wait for a run's next try does not wait for a request's either.
+        backoff_seconds=min(_BACKOFF_SECONDS, settings.retry_base_seconds),
     )
 
 
