@@ -29,7 +29,7 @@ Op = Literal[
     "rename", "found", "insert", "delete", "move", "relink", "clear", "link", "unlink", "reorder", "script", "value",
     "match",
 ]  # fmt: skip
-EXAMPLES = settings().max_examples // 7  # each is up to four runs
+EXAMPLES = settings().max_examples // 10  # each is up to four runs
 HISTORIES = st.lists(
     st.lists(
         st.tuples(
