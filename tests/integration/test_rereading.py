@@ -102,7 +102,7 @@ async def test_an_idle_run_writes_no_row_of_the_graph_or_of_what_is_known(case: 
     name = case.tenant.schema_name
     rows = " UNION ALL ".join(
         f"SELECT '{table}', xmin::text, ctid::text FROM {name}.{table}"  # noqa: S608  our own names
-        for table in ("node", "edge", "node_history", "edge_history", "record", "revision", "feed")
+        for table in ("node", "edge", "node_history", "edge_history", "record", "feed")
     )
     before = await (await case.admin.execute(rows)).fetchall()
     assert (await case.sync())["state"] == "unchanged"
