@@ -85,6 +85,7 @@ async def _measure_findings(store: Store) -> dict[str, Any]:
     unfiltered = [name for name in read_surface().bases if name in TABLES]
     async with as_tenant(store.app, within), store.app.transaction() as tried:
         await store.app.execute(f"DELETE FROM {within}.finding".encode())  # noqa: S608
+        await store.app.execute("SET LOCAL enable_nestloop = off")  # as publishing does
         began = time.perf_counter()
         [row] = await fetch_rows(
             store.app, "tenant", "publish_findings", within=within, revision=10**9, unfiltered=unfiltered
@@ -113,6 +114,9 @@ async def measure_reading(store: Store, nodes: int) -> list[dict[str, Any]]:
 async def _read_whole(store: Store, revision: int) -> float:
     began = time.perf_counter()
     async with reading.at_one_moment(store.app, store.tenant):
+        await store.app.execute(
+            "SET LOCAL idle_in_transaction_session_timeout = 0"
+        )  # while this process decodes
         for query in ("read_nodes_at", "read_edges_at"):
             await fetch_rows(store.app, "tenant", query, within=store.tenant.schema_name, revision=revision)
     return time.perf_counter() - began
@@ -142,7 +146,7 @@ def main() -> int:
         "--nodes", type=int, default=200_000, help="twice as many edges; 0 leaves this part out"
     )
     parser.add_argument("--hours", type=int, default=9_480, help="13 months; 0 leaves this part out")
-    parser.add_argument("--hourly-nodes", type=int, default=1_000, help="the size of that graph")
+    parser.add_argument("--hourly-nodes", type=int, default=2_000, help="the size of that graph")
     parser.add_argument("--json", action="store_true")
     figures = asyncio.run(measure(parser.parse_args()))
     if "--json" in sys.argv:

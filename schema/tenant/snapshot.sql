@@ -1096,6 +1096,8 @@ CREATE INDEX edge_since ON tenant_example.edge USING brin (since int8_minmax_mul
 
 CREATE INDEX edge_to ON tenant_example.edge USING btree (to_id);
 
+CREATE INDEX feed_of_revision ON tenant_example.feed USING btree (revision);
+
 CREATE INDEX finding_history_until ON tenant_example.finding_history USING btree (until);
 
 CREATE INDEX finding_node ON tenant_example.finding USING btree (node_id);

@@ -42,9 +42,13 @@ async def publish_findings(
     unfiltered = [
         name for name in surface.bases if name in surface.tables and not surface.tables[name].filter
     ]
+    # The first publication has no statistics yet, and a part that is believed to have one row would be joined row by
+    # row: quadratic. Hashing is right here whatever the sizes.
+    await connection.execute("SET LOCAL enable_nestloop = off")
     await fetch_rows(
         connection, "tenant", "publish_findings", within=within, revision=revision, unfiltered=unfiltered
     )
+    await connection.execute("SET LOCAL enable_nestloop = DEFAULT")
 
 
 async def read_findings(

@@ -110,6 +110,9 @@ BEGIN
 END
 $$;
 
+-- A revision that goes is looked for in the feed, which must not be read whole for each.
+CREATE INDEX feed_of_revision ON {tenant}.feed (revision);
+
 -- Let the revisions go that were published longer ago than so many days, and their lines in the feed. The revision in
 -- force and one that waits for a person stay, however old. What only they showed is pruned after.
 CREATE FUNCTION {tenant}.forget_revisions(keep_days integer)
