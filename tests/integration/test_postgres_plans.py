@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -140,5 +141,7 @@ async def test_a_tenants_rows_in_control_are_found_by_index(app: Connection, ten
         await app.execute("SET LOCAL enable_seqscan = off")
         runs = await explain(app, statement("control", "read_runs"), {"run": None, "limit": 5})
         key = await explain(app, statement("control", "read_data_key"), {"tenant_id": tenant.tenant_id})
-    assert indexes(runs) == {"run_newest_of_tenant"}
+    trail = {index for index in indexes(runs) if re.fullmatch(r"audit_events_\w+_run_id_idx", index)}
+    assert indexes(runs) - trail == {"run_newest_of_tenant"}
+    assert trail, "what a run told of itself is found by its id"
     assert indexes(key) == {"data_key_pkey"}
