@@ -493,7 +493,7 @@ WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND split_part(s.sou
 UNION
 SELECT split_part(e.to_id, ':', 2)
 FROM {tenant}.edge e LEFT JOIN seen s ON s.id = split_part(e.source, ':', 2)
-WHERE e.from_id >= %(table)s::text || ':' AND e.from_id < %(table)s::text || ';' AND e.read_table = %(table)s
+WHERE e.from_id >= %(table)s::text || ':' AND e.from_id < %(table)s::text || ':~' AND e.read_table = %(table)s
   AND split_part(e.source, ':', 3) = %(field)s
   AND CASE WHEN s.id IS NULL THEN NOT %(listed)s::boolean ELSE s.scanned END
 
@@ -516,7 +516,7 @@ DELETE FROM {tenant}.described WHERE run_id <> %(run)s::uuid
 -- name: read_unnamed
 -- The tables by which nodes of a base table were read and that are none of these.
 SELECT DISTINCT read_table AS name FROM {tenant}.node
-WHERE node_id >= %(base)s::text || ':' AND node_id < %(base)s::text || ';' AND read_table <> ALL (%(named)s::text[])
+WHERE node_id >= %(base)s::text || ':' AND node_id < %(base)s::text || ':~' AND read_table <> ALL (%(named)s::text[])
 ORDER BY 1
 
 -- name: leave_to_base
