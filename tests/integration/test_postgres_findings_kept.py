@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from jobs.guard import Guard
@@ -21,7 +22,7 @@ from tests.integration.postgres_steps import read_own
 from worker.postgres import quarantine
 from worker.postgres.connection import Connection
 from worker.postgres.findings import read_findings
-from worker.postgres.tenants import Tenant
+from worker.postgres.tenants import Tenant, add_tenant, change_state
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +115,27 @@ async def test_two_tenants_with_the_same_records_in_another_order_have_the_same_
     second = await find(app, await add_fresh_tenant(), [*items[::-1], *groups[::-1]], edges[::-1])
     assert first == second
     assert len({one.finding for one in first}) == 3
+
+
+async def test_a_tenants_reader_sees_the_findings_and_changes_none(
+    app: Connection, admin: Connection
+) -> None:
+    """Where there is such a role when the schema is made."""
+    await admin.execute(
+        "DO $$ BEGIN IF to_regrole('reader_finders') IS NULL THEN CREATE ROLE reader_finders; END IF; END $$"
+    )
+    tenant = await add_tenant(admin, "finders", url="https://finders.service-now.com", every_seconds=3600)
+    await change_state(app, tenant.tenant_id, "active", reason=None)
+    await run_once(app, tenant, [make(ITEM, 11)])
+    await admin.execute("GRANT USAGE ON SCHEMA tenant_finders TO reader_finders")
+    async with admin.transaction():
+        await admin.execute("SET LOCAL ROLE reader_finders")
+        for source in ("graph_v1_findings", "graph_v1_findings_at(1)"):
+            found = await read_own(admin, f"SELECT node_id FROM {{tenant}}.{source}", within=tenant)  # noqa: S608
+            assert found == [{"node_id": make(ITEM, 11).id}]
+    async with admin.transaction():
+        await admin.execute("SET LOCAL ROLE reader_finders")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await admin.execute("DELETE FROM tenant_finders.finding")
+        raise psycopg.Rollback
+    await change_state(app, tenant.tenant_id, "paused", reason="done with")
