@@ -34,6 +34,7 @@ from worker.postgres.tenants import Tenant, add_tenant
 
 pytestmark = pytest.mark.anyio
 
+GRANTS_BY_GRANTOR = 160_000
 COUNT = "SELECT count(*) FROM {tenant}.graph_v1_nodes"
 
 
@@ -149,7 +150,7 @@ async def test_a_grant_is_refused_that_names(
 async def test_a_grant_that_another_role_made_is_not_said_to_be_revoked(
     admin: Connection, deployment: Deployment, tenant: Tenant
 ) -> None:
-    """PostgreSQL revokes what its own grantor granted, and gives a notice for the rest."""
+    """From 16 on PostgreSQL revokes what its own grantor granted, and gives a notice for the rest."""
     role = reader_role(tenant.schema_name)
     async with (
         a_login(admin, deployment.admin_url) as login,
@@ -158,8 +159,11 @@ async def test_a_grant_that_another_role_made_is_not_said_to_be_revoked(
         await admin.execute(f"GRANT {role} TO {grantor.name} WITH ADMIN OPTION".encode())
         async with connected(grantor) as connection:
             await connection.execute(f"GRANT {role} TO {login.name}".encode())
-        with pytest.raises(DatabaseUnsafe, match="still a member"):
-            await revoke_consumer(admin, login.name, tenant=tenant.name)
+        if admin.info.server_version < GRANTS_BY_GRANTOR:
+            assert await revoke_consumer(admin, login.name, tenant=tenant.name)
+        else:
+            with pytest.raises(DatabaseUnsafe, match="still a member"):
+                await revoke_consumer(admin, login.name, tenant=tenant.name)
         await admin.execute(f"REVOKE {role} FROM {grantor.name} CASCADE".encode())
 
 

@@ -18,6 +18,7 @@ from worker.postgres.tenants import Tenant
 pytestmark = pytest.mark.anyio
 
 ITEMS, REVISIONS, SOME, BASES = 4000, 5, 200, 40
+BRIN_LEAVES_UPDATES_HOT = 160_000
 ONE, DESK = node(ITEM, 1).id, node(GROUP, 1).id
 OF_A_DIFF = {"node_since", "edge_since", "node_history_until", "edge_history_until"}
 # Each question (ONE is an item, DESK a group), and the indexes by which nodes and edges are found.
@@ -81,7 +82,10 @@ async def test_every_question_is_answered_by_indexes(
 ) -> None:
     """In one test, since filling the tables is what takes time."""
     await fill(app, admin, tenant)
+    has_brin = admin.info.server_version >= BRIN_LEAVES_UPDATES_HOT
     for question, wanted in QUESTIONS.items():
+        if wanted is OF_A_DIFF and not has_brin:
+            continue  # on 15 what is new is found by reading through
         plan = await explain(reader, ask_for(question, tenant), {})
         assert scanned(plan) == set(), question
         assert indexes(plan) >= wanted, question
@@ -115,8 +119,6 @@ async def test_a_change_of_rows_still_leaves_the_indexes_alone(
     app: Connection, admin: Connection, tenant: Tenant
 ) -> None:
     """The index on the revision a row came with does not keep an update from being HOT."""
-    [version] = await read_own(admin, "SELECT current_setting('server_version_num')::integer AS number")
-    assert version["number"] >= 160000, "on 15 there is no such index"
     await publish_tables(app, tenant, {GROUP: ([node(GROUP, number) for number in range(50)], [])})
     changed = [node(GROUP, number, name="new" if number < 3 else "") for number in range(50)]
     await publish_tables(app, tenant, {GROUP: (changed, [])})
