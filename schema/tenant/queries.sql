@@ -636,7 +636,8 @@ WITH ends AS (
                'field', split_part(source, ':', 3))) AS line
     FROM lost l FULL JOIN won w USING (from_id, kind, to_id, source)
     WHERE (l.hash, l.state) IS DISTINCT FROM (w.hash, w.state)
-), named AS (
+), named AS NOT MATERIALIZED (
+    -- Looked up by the index for each edge: kept, it would be gone through for each.
     SELECT node_id, name, since, 9223372036854775807 AS until FROM {tenant}.node
     UNION ALL
     SELECT node_id, name, since, until FROM {tenant}.node_history

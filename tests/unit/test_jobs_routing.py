@@ -192,3 +192,10 @@ def test_a_group_is_told_what_leads_to_it() -> None:
     around = gather(GROUP, [*RULED, hop(ITEM, "FULFILLED_BY", GROUP)])
     assert find_routes(around) == []
     assert {edge.from_id for edge in around.leading_to_group()} == {RULE, ITEM}
+
+
+def test_rows_are_gone_through_only_where_a_lookup_looks_and_rules_only_where_none_does() -> None:
+    into_rows = hop(ITEM, "CREATES_RECORD_IN", ROWS)
+    assert walk(ITEM, [into_rows, *LOOKED_UP[2:]]) == []
+    looked_at = [*LOOKED_UP[:2], hop(RULE, "APPLIES_TO", ROWS), hop(RULE, "ROUTES_TO", GROUP)]
+    assert walk(LOOKUP, looked_at) == []

@@ -39,7 +39,7 @@ def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int
                 await reading.read_head(connection, tenant, asked.diff)
             with opened(asked.file) as out:
                 form = FORMS[asked.format]()
-                async for piece in _stream_pieces(connection, tenant, head, form, asked.diff):
+                async for piece in stream_pieces(connection, tenant, head, form, asked.diff):
                     out.write(piece)
         return head
 
@@ -57,9 +57,10 @@ def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int
     return 0
 
 
-async def _stream_pieces(
+async def stream_pieces(
     connection: Connection, tenant: Tenant, head: GraphHead, form: Form, compared_with: int | None
 ) -> AsyncIterator[bytes]:
+    """Give a revision in a form piece by piece; of a large one no more is held than a batch of rows. As the tenant."""
     nodes, edges = (
         await reading.read_attribute_names(connection, tenant, head.revision) if form.is_closed else ([], [])
     )

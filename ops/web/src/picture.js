@@ -8,6 +8,8 @@ import { nameOf } from "./model.js";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const HIDDEN = { hidden: true };
+
 export class Picture {
   constructor(model, container, { onSelect, isDiff }) {
     this.model = model;
@@ -62,6 +64,7 @@ export class Picture {
   adoptColours() {
     this.edgeColour = style("--edge");
     this.fadedColour = style("--faded");
+    this.accentColour = style("--accent");
     this.renderer.setSetting("labelColor", { color: style("--text") });
     this.renderer.setSetting("defaultEdgeColor", this.edgeColour);
   }
@@ -84,8 +87,8 @@ export class Picture {
     const [from, to] = this.graph.extremities(id);
     const color = this.isDiff && data.change ? CHANGES[data.change] : this.edgeColour;
     if (this.selected) {
-      const touches = from === this.selected || to === this.selected;
-      return { ...data, hidden: !touches, color: this.isDiff && data.change ? color : style("--accent"), size: 1.6, zIndex: 2 };
+      if (from !== this.selected && to !== this.selected) return HIDDEN;
+      return { ...data, color: data.change ? color : this.accentColour, size: 1.6, zIndex: 2 };
     }
     if (this.changedOnly && !data.change) return { ...data, hidden: true };
     return { ...data, color, size: data.change ? 2 : 0.6, zIndex: data.change ? 1 : 0 };
