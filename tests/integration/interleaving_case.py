@@ -11,7 +11,7 @@ from uuid import UUID
 from jobs.events import Event
 from jobs.graph import EdgeLine, NodeLine, digest_lines, encode_line
 from jobs.surface import Surface, read_surface
-from tests.integration.interleaving_acts import PAGE_ROWS, SILENT, SIZES, TABLES, Act, PlannedRun, Stage
+from tests.integration.interleaving_acts import PAGE_ROWS, SIZES, TABLES, Act, PlannedRun, Stage
 from tests.integration.interleaving_checks import Ended, check_ended
 from tests.integration.interleaving_truth import Graph, Span, build_graph, see
 from tests.integration.slice_case import Case
@@ -119,7 +119,7 @@ class Interleaving:
         if act.what in {"cut", "steal"}:
             return
         self._stage.do(act)
-        if act.what in SILENT:
+        if act.is_silent:
             touched = set(TABLES) if act.what == "rewind" or act.number % 4 == 3 else {act.table}
             if touched & {"sc_cat_item", "sc_cat_item_producer"}:
                 touched |= {"sc_cat_item", "sc_cat_item_producer"}
