@@ -34,7 +34,7 @@ from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case
 
 pytestmark = pytest.mark.anyio
 IS_SOAK = os.environ.get(PROFILE_VARIABLE) == "soak"
-SCRIPTS_TRIED = 4_000 if IS_SOAK else 40  # of two to four runs each
+SCRIPTS_TRIED = 4_000 if IS_SOAK else 30  # of two to four runs each
 
 
 def build_run(mode: Literal["delta", "full"], *acts: tuple[int, What, str, int]) -> PlannedRun:
