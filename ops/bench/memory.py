@@ -24,9 +24,12 @@ def main() -> int:
     """Measure and print; 1 where a step failed, whatever the ratio."""
     parser = argparse.ArgumentParser(prog="python -m ops.bench.memory", description=__doc__)
     parser.add_argument("--records", type=int, nargs=2, default=SIZES, help="about how many records to crawl")
+    parser.add_argument(
+        "--page-rows", type=int, default=1_000, help="pages that are full at both sizes compare best"
+    )
     asked = parser.parse_args()
     try:
-        figures = [measure(records) for records in asked.records]
+        figures = [measure(records, page_rows=asked.page_rows) for records in asked.records]
     except StepFailure as failure:
         print(f"\nthe measurement failed: {failure}", file=sys.stderr)
         return 1
@@ -34,12 +37,13 @@ def main() -> int:
     return 0
 
 
-def measure(records: int) -> Measured:
+def measure(records: int, *, page_rows: int) -> Measured:
     """Do the first run of an instance of about so many records, on a stack of its own."""
     tenant = plan_tenant(f"memory-{records}", records)
+    overrides = {"ZAPTIK_PAGE_ROWS": str(page_rows)}
     with (
         tempfile.TemporaryDirectory(prefix="zaptik-bench-") as logs,
-        Stack(logs=Path(logs), tenants=[tenant], processes=(), say=_say) as stack,
+        Stack(logs=Path(logs), tenants=[tenant], processes=(), say=_say, overrides=overrides) as stack,
     ):
         _say(f"reading about {records} records")
         measured = measure_process(stack, stack.instances[tenant.name], "run")

@@ -976,7 +976,7 @@ SELECT nodes, edges, findings FROM {tenant}.prune_history(%(batch)s::integer)
 WITH old AS (
     SELECT t.ctid FROM {tenant}.table_read t
     WHERE t.begun_at < clock_timestamp() - interval '30 days'
-      AND NOT EXISTS (SELECT FROM {tenant}.revision r WHERE r.run_id = t.run_id)
+      AND NOT EXISTS (SELECT FROM {tenant}.revision r WHERE t.run_id IN (r.run_id, r.checked_run_id))
       AND t.run_id <> (SELECT run_id FROM {tenant}.table_read ORDER BY begun_at DESC LIMIT 1)
     LIMIT %(batch)s::integer
 ), gone AS (

@@ -1,7 +1,7 @@
 """What may happen to a small instance while it is read: the acts of an interleaving, and how they are done.
 
 An act happens when a run has made so many requests. Rows come and go, ACLs and faults change, and the slice is cut or
-loses its lease. Acts that no aggregate can tell of are told apart (`SILENT`): after them a run that reads less may
+loses its lease. Acts that no aggregate can tell of are told apart (`is_silent`): after them a run that reads less may
 keep what was, until everything is read again.
 """
 
@@ -40,9 +40,10 @@ Fault_ = Literal[
 Run_ = Literal["cut", "steal"]
 What = Row_ | Access_ | Fault_ | Run_
 WHATS: Final = tuple(what for kinds in (Row_, Row_, Access_, Fault_, Run_, Run_) for what in get_args(kinds))
-SILENT: Final = frozenset(
+_SILENT: Final = frozenset(
     {"insert_past", "update_silent", "rewind", "hide_field", "refuse_field", "open", "undercounted"}
 )
+_STATE: Final = frozenset({"sys_updated_on", "sys_mod_count"})
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     GROUPS: ("name", "parent", "sys_updated_on", "sys_mod_count"),
     ITEMS: ("name", "group", "sys_updated_on", "sys_id"),
@@ -60,6 +61,18 @@ class Act:
     what: What
     table: str
     number: int
+
+    @property
+    def column(self) -> str:
+        """The column that it hides, where it hides one."""
+        columns = _FIELDS[self.table]
+        return columns[self.number % len(columns)]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it may change what a record says, and no aggregate."""
+        is_hiding = self.what in {"hide_field", "refuse_field"}
+        return self.what in _SILENT and not (is_hiding and self.column in _STATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +207,7 @@ class Stage:
     def _build_access(self, act: Act, was: Access) -> Access:
         rows = self.store.rows(act.table)
         one = rows[act.number % len(rows)]["sys_id"] if rows else ""
-        columns = _FIELDS[act.table]
-        column = columns[act.number % len(columns)]
+        column = act.column
         changes: dict[str, Callable[[], Access]] = {
             "hide": lambda: replace(was, hidden=was.hidden | {one}),
             "hide_all": lambda: replace(was, hidden=frozenset({"*"})),

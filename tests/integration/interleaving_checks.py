@@ -57,6 +57,8 @@ def check_ended(ended: Ended) -> None:
     """Check all that must hold."""
     check_nothing_visible_left(ended)
     check_states(ended)
+    if ended.state == "quarantined" and not ended.is_lied_to:
+        assert any(map(ended.span.was_empty, ended.tables)), "it would empty a table that has rows"
     if ended.state not in {"published", "unchanged"}:
         return
     assert set(ended.tables) == set(ended.surface.tables)

@@ -132,6 +132,10 @@ class Span:
         """Give the records that there were all the time, seen or not."""
         return frozenset.intersection(*(moment.stored[table] for moment in self._moments))
 
+    def was_empty(self, table: str) -> bool:
+        """Say whether a table had no rows at some moment."""
+        return not all(moment.stored[table] for moment in self._moments)
+
     def images(self, table: str, sys_id: str) -> list[Image]:
         """Give what a record looked like by a table's name, whenever it could be seen."""
         return [moment.seen[table][sys_id] for moment in self._moments if sys_id in moment.seen[table]]

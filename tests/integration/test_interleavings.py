@@ -34,7 +34,7 @@ from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case
 
 pytestmark = pytest.mark.anyio
 IS_SOAK = os.environ.get(PROFILE_VARIABLE) == "soak"
-SCRIPTS_TRIED = 4_000 if IS_SOAK else 40  # of two to four runs each
+SCRIPTS_TRIED = 4_000 if IS_SOAK else 30  # of two to four runs each
 
 
 def build_run(mode: Literal["delta", "full"], *acts: tuple[int, What, str, int]) -> PlannedRun:
@@ -51,9 +51,9 @@ HIDING = [
 ]
 CHANGING = [
     build_run("delta", (99, "update_future", GROUPS, 2), (99, "update_still", ITEMS, 1)),
-    build_run("delta", (99, "update_past", GROUPS, 5), (99, "delete", ITEMS, 3), (99, "move", ITEMS, 1)),
-    build_run("delta", (5, "cut", GROUPS, 0), (99, "update", GROUPS, 7), (99, "hide_field", GROUPS, 2)),
-    build_run("delta", (0, "update", ITEMS, 2), (0, "strip", GROUPS, 0), (99, "update_silent", RULES, 3)),
+    build_run("delta", (0, "strip", GROUPS, 0), (99, "update", GROUPS, 7), (99, "move", ITEMS, 1)),
+    build_run("delta", (0, "hide_field", GROUPS, 2), (5, "cut", GROUPS, 0), (99, "delete", ITEMS, 3)),
+    build_run("delta", (0, "update_past", ITEMS, 2), (0, "update", PRODUCERS, 1), (9, "cut", ITEMS, 0)),
 ]
 SWAPPING = [
     build_run("full", (3, "delete", GROUPS, 0), (3, "insert", GROUPS, 1), (99, "insert", ITEMS, 1)),
