@@ -216,6 +216,22 @@ async def test_verdicts_of_runs_without_a_revision_go_after_a_month_but_the_newe
         assert (await read_head(app, tenant, None)).tables == {GROUP: "complete", ITEM: "complete"}
 
 
+async def test_verdicts_that_the_revision_in_force_was_last_checked_by_stay(
+    app: Connection, admin: Connection, tenant: Tenant
+) -> None:
+    await publish_names(app, tenant, "a", "a", "a")
+    unfinished = await claim_fresh_run(app, tenant)
+    await stage_table(app, unfinished, GROUP, [node(GROUP, 1)])
+    month = f"UPDATE {tenant.schema_name}.table_read SET begun_at = begun_at - interval '31 days'"  # noqa: S608
+    await admin.execute(month.encode())
+    checked = "SELECT verdict FROM {tenant}.graph_v1_tables"
+    before = await read_own(admin, checked, within=tenant)
+    assert len(before) == 2
+    _, gone = await let_go(app, tenant, KEEPING)
+    assert gone.reads == 2, "of the run between"
+    assert await read_own(admin, checked, within=tenant) == before
+
+
 async def test_one_at_a_time_and_once_a_day(app: Connection, admin: Connection, tenant: Tenant) -> None:
     await publish_names(app, tenant, "a")
     daily = Keeping("a scheduler", 365, every_seconds=23 * 3600)
