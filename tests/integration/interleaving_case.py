@@ -62,12 +62,23 @@ class Interleaving:
     def _begin(self, planned: PlannedRun, run_id: UUID | None) -> None:
         self._acts: list[Act] = sorted(planned.acts, key=lambda act: act.at)
         self._run_id = run_id
-        self._requests = self._claims = self._most_rows = 0
+        self._requests = self._claims = 0
         self._touched: set[str] = set()
         self._unforeseen: list[object] = []
         self._loop = asyncio.get_running_loop()
         self._stage.begin_run()
+        self._most_slices, self._most_requests = self._plan_bounds(planned)
         self._span = Span(see(self._stage, self._surface))
+
+    def _plan_bounds(self, planned: PlannedRun) -> tuple[int, int]:
+        """Give how many slices and requests rows, pages, cuts and faults explain."""
+        cuts = sum(act.what == "cut" for act in planned.acts)
+        steals = sum(act.what == "steal" for act in planned.acts)
+        slices = 1 + cuts + 2 * steals + MAX_ATTEMPTS
+        rows = sum(SIZES.values()) + sum(map(len, self._stage.store.copy_rows().values())) + len(planned.acts)
+        per_read = rows + rows // PAGE_ROWS + 4 * len(TABLES)
+        per_slice = len(TABLES) * (2 + 4 * (2 + rows // PAGE_ROWS))
+        return slices, TRIES * (_WAYS * per_read + slices * per_slice + _LOOK_UPS * len(TABLES))
 
     async def live(self, script: list[PlannedRun]) -> None:
         """Do all runs, and check after each, and at the end that no old revision has changed."""
@@ -86,6 +97,7 @@ class Interleaving:
         while (run := await self._case.read_run(run_id))["state"] in {"requested", "running"}:
             self._case.parts.draining.clear()
             await self._case.work_slice(run_id)
+            assert self._claims <= self._most_slices, f"{self._claims} slices"
         for act in self._acts:  # the run ended before they came
             self._do_outside(act)
         await self._check(planned, run)
@@ -100,6 +112,7 @@ class Interleaving:
                 self._unforeseen.append(event.fields)
         if event.kind in REQUEST_KINDS:
             self._requests += 1
+            assert self._requests <= self._most_requests, "more requests than there is reason for"
             self._act()
 
     def _act(self) -> None:
@@ -150,7 +163,6 @@ class Interleaving:
 
     async def _check(self, planned: PlannedRun, run: Mapping[str, Any]) -> None:
         assert not self._unforeseen, self._unforeseen
-        self._check_bounds(planned)
         before, self._graph = self._graph, await self._read_graph(run)
         whats = {act.what for act in planned.acts}
         ended = Ended(
@@ -170,18 +182,6 @@ class Interleaving:
             reread = {name for name, table in ended.tables.items() if table["read"] == "whole"}
             whole = {name for name in reread if ended.tables[name]["verdict"] == "complete"}
             self._silenced -= whole - self._touched
-
-    def _check_bounds(self, planned: PlannedRun) -> None:
-        """Check that slices and requests are as many as rows, pages, cuts and faults explain."""
-        cuts = sum(act.what == "cut" for act in planned.acts)
-        steals = sum(act.what == "steal" for act in planned.acts)
-        slices = 1 + cuts + 2 * steals + MAX_ATTEMPTS
-        assert self._claims <= slices, f"{self._claims} slices"
-        rows = sum(SIZES.values()) + sum(map(len, self._stage.store.copy_rows().values())) + len(planned.acts)
-        per_read = rows + rows // PAGE_ROWS + 4 * len(TABLES)
-        per_slice = len(TABLES) * (2 + 4 * (2 + rows // PAGE_ROWS))
-        most = TRIES * (_WAYS * per_read + slices * per_slice + _LOOK_UPS * len(TABLES))
-        assert self._requests <= most, f"{self._requests} requests, at most {most} were to be expected"
 
     async def _read_graph(self, run: Mapping[str, Any]) -> Graph:
         if run["state"] != "published":
