@@ -76,6 +76,7 @@ class Reader:
 
     def __init__(self, crawl: Crawl, table: Table, read: TableRead | None) -> None:
         self.table = table
+        self._referring = table.referring
         self._crawl = crawl
         self._trail = crawl.trail.branch()
         self._is_begun = read is not None
@@ -165,7 +166,11 @@ class Reader:
             requests=taken.requests,
             part=part or build_part(self.table, page.rows, asides=asides),
             base=self.table.base,
-            keys=build_keys(page.rows, called_by=self.table.key),
+            keys=build_keys(
+                page.rows,
+                called_by=self.table.key,
+                referring=self._referring if part is None else {},
+            ),
             scanned=part is not None,
         )
 
