@@ -120,14 +120,15 @@ class Reader:
         client = self._crawl.client
         if self._asides is None:
             self._asides = await self._read_asides()
-        fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
-        page = fetched.page
-        self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
-        self._position = next_position(
-            self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
-        )
-        if page.rows:
-            await self._keep(page, asides=self._asides.read)
+        async with self._crawl.writer.room:
+            fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
+            page = fetched.page
+            self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
+            self._position = next_position(
+                self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
+            )
+            if page.rows:
+                await self._keep(page, asides=self._asides.read)
 
     async def _read_asides(self) -> Asides:
         asides = await AsideReader(
