@@ -557,6 +557,11 @@ UPDATE {tenant}.table_read
 SET closing_at = clock_timestamp(), known = coalesce(known, rows), requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
+-- name: stand_table
+-- A table that is as it was read: what is known of it is known as of when it was asked after.
+UPDATE {tenant}.table_read SET begun_at = closing_at, requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
 -- name: close_table
 -- Move a table to when it was asked after: what is known of it, with what was staged since, comes to these aggregates.
 UPDATE {tenant}.table_read
