@@ -99,6 +99,7 @@ class Reader:
         if verdict is None:
             await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
             return
+        self._asides = None  # readers are kept until all are at their end
         await judge_table(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
         self.verdict = verdict.name
 

@@ -15,8 +15,8 @@ from worker.postgres.connection import Connection, translated_errors
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], Awaitable[None]]
 
-_WAITING = 4
-_IN_HAND = 6  # pages asked for or built, and not yet handed over: more than an instance answers at once
+_WAITING = 2
+_IN_HAND = 5  # pages asked for or built, and not yet handed over: more than an instance answers at once
 
 
 class Writer:
