@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.errors import Failure, TableAbsent, TableDenied
 from jobs.surface import Table
 from jobs.verdict import Verdict
 
@@ -55,15 +54,6 @@ def judge_look(
             reason=f"no row has {', '.join(missing)}: a field ACL withholds it, or this release has no such field",
         )
     return Verdict("complete", reason=None if counted else EMPTY)
-
-
-def judge_failure(failure: Failure) -> Verdict:
-    """Judge a table by the failure that looking at it ended in."""
-    if isinstance(failure, TableDenied):
-        return Verdict("denied", reason=failure.message)
-    if isinstance(failure, TableAbsent):
-        return Verdict("absent", reason=failure.message)
-    return Verdict("failed", reason=failure.message)
 
 
 def describe_table(table: Table, verdict: Verdict) -> Examined:

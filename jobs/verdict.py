@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from jobs.errors import Failure, TableAbsent, TableDenied
+
 VerdictName = Literal["complete", "partial", "hidden", "denied", "absent", "failed", "unknown"]
 
 
@@ -45,3 +47,12 @@ def judge_read(*, rows: int, counted_before: int | None, counted_after: int | No
     if rows > most:
         return Verdict("unknown", reason="the instance counted fewer rows than it gave")
     return Verdict("unknown", reason="the table changed while it was read; the next run reads it anew")
+
+
+def judge_failure(failure: Failure) -> Verdict:
+    """Judge a table by the failure that reading it ended in."""
+    if isinstance(failure, TableDenied):
+        return Verdict("denied", reason=failure.message)
+    if isinstance(failure, TableAbsent):
+        return Verdict("absent", reason=failure.message)
+    return Verdict("failed", reason=failure.message)

@@ -191,6 +191,11 @@ WHERE t.run_id = %(run)s::uuid AND t.verdict = 'complete' AND coalesce(t.known, 
        OR EXISTS (SELECT FROM {tenant}.edge e WHERE e.read_table = t.table_name))
 ORDER BY t.table_name
 
+-- name: has_rows_of
+-- Whether the graph has anything of some tables.
+SELECT EXISTS (SELECT FROM {tenant}.node WHERE read_table = ANY (%(tables)s::text[]))
+    OR EXISTS (SELECT FROM {tenant}.edge WHERE read_table = ANY (%(tables)s::text[]))
+
 -- name: note_missing
 -- Keep which records are known to be deleted or hidden, and forget it of those that were read again.
 WITH seen AS (

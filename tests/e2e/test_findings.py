@@ -27,7 +27,7 @@ def test_findings_of_what_is_not_there_are_a_clear_error(deployed: Deployed) -> 
     for arguments in (("nobody",), ("acme", "--revision", "999999")):
         called = deployed.call("graph", "findings", *arguments)
         assert called.exit_code in {1, 2}
-        assert "There is no tenant" in called.stderr or "has no revision 999999" in called.stderr
+        assert "There is no tenant" in called.stderr or "has no published revision 999999" in called.stderr
 
 
 def test_retention_runs_for_every_tenant_and_takes_nothing_young(deployed: Deployed) -> None:

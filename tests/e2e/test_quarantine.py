@@ -25,6 +25,7 @@ def test_an_emptied_table_waits_until_a_person_accepts_it(deployed: Deployed) ->
     assert listed[0]["removed"] == held["removed"] > 0
     wrong = deployed.call("revision", "accept", "globex-prod", str(before["revision"]), "--json")
     assert (wrong.exit_code, wrong.document["error"]["code"]) == (2, "not_quarantined")
+    assert "does not wait for a decision" in wrong.stderr
     accepted = deployed.call("revision", "accept", "globex-prod", str(held["revision"]), "--json")
     assert accepted.exit_code == 0, accepted
     assert accepted.document["state"] == "current"

@@ -73,6 +73,9 @@ def test_an_unreachable_host_is_tried_again_and_then_told(deployed: Deployed) ->
         )
         assert NOBODY in error["message"]
         assert "tried again" in called.stderr
+        for_people = deployed.call("sync", "nowhere", "--wait").stdout
+        assert for_people.startswith("nowhere: failed, ")
+        assert "None" not in for_people
 
 
 def test_a_worker_checks_the_host_again_before_it_reads(deployed: Deployed) -> None:

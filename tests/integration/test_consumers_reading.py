@@ -218,7 +218,8 @@ async def run_once(
     run = await claim_fresh_run(app, tenant)
     await stage_table(app, run, GROUP, [renamed(GROUPS[0], name)], verdict=verdict)
     closing = (GROUP,) if verdict == COMPLETE else ()
-    reads = Reads((GROUP,), closing, listed=closing)
+    absent = (ITEM, *((GROUP,) if verdict.name == "absent" else ()))
+    reads = Reads((GROUP, ITEM), closing, listed=closing, absent=absent)
     as_of = AS_OF + timedelta(hours=hours)
     done = await publish_run(app, run, surface=read_surface(), reads=reads, as_of=as_of, events=[])
     return done.outcome
@@ -245,6 +246,9 @@ async def test_a_run_that_finds_nothing_new_makes_the_revision_in_force_fresher(
     assert await run_once(app, tenant, hours=2, verdict=Verdict("denied")) == "unchanged"
     assert await read() == [(1, "current", hour[2], hour[1], True)]
     assert await read_verdicts() == [(1, "denied")]
+    # nor does one after which the graph keeps what is left of a table that went
+    assert await run_once(app, tenant, hours=2, verdict=Verdict("absent")) == "unchanged"
+    assert await read() == [(1, "current", hour[2], hour[1], True)]
     assert await run_once(app, tenant, hours=3, name="new") == "published"
     assert await read() == [(1, "superseded", hour[2], hour[1], None), (2, "current", hour[3], hour[3], True)]
     assert await read_verdicts() == [(1, "complete"), (2, "complete")]

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.errors import Failure, OrderIgnored, ResponseInvalid, TableAbsent, TableDenied
 from jobs.examination import (
     EMPTY,
     Examined,
     describe_scope,
     describe_table,
-    judge_failure,
     judge_look,
     name_kinds,
     name_missing,
@@ -61,19 +59,6 @@ def test_a_field_that_no_row_has_is_named() -> None:
     found = judge_look(GROUPS, rows(GROUPS, 3, without="parent"), counted=3, limit_rows=100)
     assert found.name == "partial"
     assert "no row has parent" in (found.reason or "")
-
-
-@pytest.mark.parametrize(
-    ("failure", "verdict"),
-    [
-        (TableDenied("x"), "denied"),
-        (TableAbsent("x"), "absent"),
-        (ResponseInvalid("x"), "failed"),
-        (OrderIgnored("x"), "failed"),
-    ],
-)
-def test_a_failure_of_a_table_is_its_verdict_with_the_reason(failure: Failure, verdict: str) -> None:
-    assert judge_failure(failure) == Verdict(verdict, reason="x")  # type: ignore[arg-type]
 
 
 def test_what_is_all_there_needs_no_grant() -> None:

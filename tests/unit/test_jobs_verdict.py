@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.verdict import Verdict, VerdictName, judge_read
+from jobs.errors import Failure, OrderIgnored, ResponseInvalid, TableAbsent, TableDenied
+from jobs.verdict import Verdict, VerdictName, judge_failure, judge_read
 
 COUNTS = st.none() | st.integers(0, 50)
 
@@ -57,3 +58,16 @@ def test_complete_is_said_of_as_many_rows_as_were_ever_counted_and_of_no_others(
 @pytest.mark.parametrize("name", get_args(VerdictName))
 def test_only_complete_closes(name: VerdictName) -> None:
     assert Verdict(name).closes == (name == "complete")
+
+
+@pytest.mark.parametrize(
+    ("failure", "verdict"),
+    [
+        (TableDenied("x"), "denied"),
+        (TableAbsent("x"), "absent"),
+        (ResponseInvalid("x"), "failed"),
+        (OrderIgnored("x"), "failed"),
+    ],
+)
+def test_a_failure_of_a_table_is_its_verdict_with_the_reason(failure: Failure, verdict: VerdictName) -> None:
+    assert judge_failure(failure) == Verdict(verdict, reason="x")

@@ -195,11 +195,15 @@ class _Follower:
 
 def _show_run(run: dict[str, Any]) -> list[str]:
     columns = ("table", "verdict", "rows", "hidden", "requests", "reason")
-    lines = align(columns, ([table[name] for name in columns] for table in run["tables"]))
-    changes = f"{run['added']} added, {run['changed']} changed, {run['removed']} removed"
-    head = f"{run['tenant']}: {run['state']}, revision {run['revision']}, {changes}, {run['seconds']} s"
+    tables = [[table[name] for name in columns] for table in run["tables"]]
+    told = [run["state"]]
+    if run["revision"] is not None:
+        changes = (f"{run[name]} {name}" for name in ("added", "changed", "removed"))
+        told += [f"revision {run['revision']}", *changes]
+    if run["seconds"] is not None:
+        told.append(f"{run['seconds']} s")
     error = [_tell_error(run["error"])] if run["error"] else []
-    return [*lines, head, *error]
+    return [*(align(columns, tables) if tables else []), f"{run['tenant']}: {', '.join(told)}", *error]
 
 
 def _tell_error(error: dict[str, Any]) -> str:

@@ -56,7 +56,8 @@ async def publish_run(
         revision = int(
             await fetch_value(connection, "tenant", "next_revision", within=within, run=run.run_id)
         )
-        times = {"as_of": as_of, "complete_as_of": as_of if reads.are_complete else None}
+        is_complete = await _is_complete(connection, run, reads)
+        times = {"as_of": as_of, "complete_as_of": as_of if is_complete else None}
         reason = await _judge_removals(connection, run, guard) if guard else None
         if reason is not None:
             result, total = await _try(
@@ -122,6 +123,16 @@ async def drop_abandoned(connection: Connection, run: ClaimedRun) -> None:
         await record_events(connection, run, [], requests=0, records=0)
         await fetch_rows(connection, "tenant", "drop_abandoned", within=within, run=run.run_id)
         await fetch_rows(connection, "tenant", "restart_unkeyed", within=within, run=run.run_id)
+
+
+async def _is_complete(connection: Connection, run: ClaimedRun, reads: Reads) -> bool:
+    """Say whether the graph is to be all that the instance has: of a table that went, something may have stayed."""
+    if not reads.lack_nothing:
+        return False
+    stayed = await fetch_value(
+        connection, "tenant", "has_rows_of", within=run.schema_name, tables=list(reads.absent)
+    )
+    return not stayed
 
 
 async def _judge_removals(connection: Connection, run: ClaimedRun, guard: Guard) -> str | None:

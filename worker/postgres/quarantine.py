@@ -60,8 +60,8 @@ async def _find_held(connection: Connection, tenant: Tenant, revision: int | Non
     async with as_tenant(connection, tenant.schema_name):
         held = await fetch_row(connection, "tenant", "read_held", within=tenant.schema_name)
     if held is None or revision not in {None, held["revision"]}:
-        which = "No revision" if revision is None else f"Revision {revision}"
+        waits = "No revision of {0} waits" if revision is None else "Revision {1} of {0} does not wait"
         raise NotQuarantined(
-            f"{which} of {tenant.name} waits for a decision: `zaptik revision list {tenant.name}` shows them."
+            f"{waits.format(tenant.name, revision)} for a decision: `zaptik revision list {tenant.name}` shows them."
         )
     return held["revision"], held["run_id"]

@@ -112,7 +112,7 @@ async def read_head(connection: Connection, tenant: Tenant, revision: int | None
     head = await fetch_row(connection, "tenant", "read_revision", within=within, revision=revision)
     if head is None:
         raise UnknownRevision(
-            f"{tenant.name} has no revision {revision}: `zaptik runs {tenant.name}` names them."
+            f"{tenant.name} has no published revision {revision}: `zaptik revision list {tenant.name}` shows them."
         )
     reads = await fetch_rows(connection, "tenant", "read_table_reads", within=within, run=head.pop("run_id"))
     return GraphHead(**head, tables={row["table_name"]: row["verdict"] for row in reads})

@@ -91,17 +91,19 @@ class StagedPage:
 class Reads:
     """The tables that a run has read, by name.
 
-    `closing` are those that it has completely, `listed` those of them that gave every key in this run.
+    `closing` are those that it has completely, `listed` those of them that gave every key in this run; `absent` are
+    those that the instance does not have.
     """
 
     names: Collection[str]
     closing: Collection[str]
     listed: Collection[str]
+    absent: Collection[str] = ()
 
     @property
-    def are_complete(self) -> bool:
-        """Whether the run has every table completely."""
-        return set(self.names) <= set(self.closing)
+    def lack_nothing(self) -> bool:
+        """Whether the run has every table completely that the instance has."""
+        return set(self.names) <= {*self.closing, *self.absent}
 
     def name_subclasses(self, surface: Surface) -> list[str]:
         """Name the tables that say more of a record than their parent: the surface's, and all that were discovered."""
@@ -138,7 +140,8 @@ async def read_verdicts(connection: Connection, schema_name: str, run_id: UUID) 
 def sort_reads(progress: Mapping[str, TableRead]) -> Reads:
     """Tell apart what a run's reads came to, for the graph."""
     closing = [name for name, read in progress.items() if read.verdict == "complete"]
-    return Reads(list(progress), closing, [name for name in closing if progress[name].is_listed])
+    absent = [name for name, read in progress.items() if read.verdict == "absent"]
+    return Reads(list(progress), closing, [name for name in closing if progress[name].is_listed], absent)
 
 
 async def begin_table(

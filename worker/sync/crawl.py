@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jobs.asides import Aside
-from jobs.errors import Failure, ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
 from jobs.keys import build_keys
 from jobs.page import Page, Position, next_position
 from jobs.surface import Surface, Table
-from jobs.verdict import Verdict, VerdictName, judge_read
+from jobs.verdict import Verdict, judge_failure, judge_read
 from worker.postgres import rereading, staging
 from worker.postgres.connection import Connection
 from worker.postgres.runs import ClaimedRun
@@ -42,15 +42,6 @@ class Crawl:
     trail: Trail
     must_pause: Callable[[], bool]
     open_reader: Callable[[Crawl, Table, TableRead | None], Reader]
-
-
-def _describe_failure(failure: Failure) -> Verdict:
-    name: VerdictName = "failed"
-    if isinstance(failure, TableDenied):
-        name = "denied"
-    elif isinstance(failure, TableAbsent):
-        name = "absent"
-    return Verdict(name, reason=failure.message)
 
 
 async def judge_table(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
@@ -95,7 +86,7 @@ class Reader:
         try:
             verdict = await self._read_to_end()
         except _OF_A_TABLE as failure:
-            verdict = _describe_failure(failure)
+            verdict = judge_failure(failure)
         if verdict is None:
             await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
             return

@@ -28,12 +28,11 @@ from jobs.examination import (
     Examined,
     describe_scope,
     describe_table,
-    judge_failure,
     judge_look,
 )
 from jobs.page import Position
 from jobs.surface import Table
-from jobs.verdict import Verdict
+from jobs.verdict import Verdict, judge_failure
 from worker.postgres import tenants
 from worker.postgres.connection import Connection, in_tenant_rows
 from worker.postgres.discovering import Described

@@ -41,7 +41,7 @@ class _AsideUnread(Exception):  # noqa: N818  no error but a reason to read the 
 
 
 class Rereader(Reader):
-    """Reads one table of nodes in one slice, from what earlier runs know of it."""
+    """Reads one table in one slice, from what earlier runs know of it."""
 
     def __init__(
         self,
