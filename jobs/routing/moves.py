@@ -1,6 +1,7 @@
 """How work finds its group: the moves from a record along edges, or against them, that stand for something real.
 
-The database's function `graph_v1_routes` goes by the same moves. No winner is claimed between two engines:
+The database's view `routing_move` has the same moves, and `graph_v1_routes` tells routes in the same words: a test
+compares both. No winner is claimed between two engines:
 ServiceNow defines no order between assignment rules, data lookups, work assignment and what an item says itself.
 """
 
@@ -11,11 +12,21 @@ from typing import Literal
 
 Direction = Literal["out", "in"]
 
-GROUP, TABLE, LOOKUP = "sys_user_group", "sys_db_object", "dl_definition"
+GROUP, TABLE, LOOKUP, ROW = "sys_user_group", "sys_db_object", "dl_definition", "dl_matcher"
 UNREAD_ENGINES = frozenset({"a workflow", "a flow"})
 # Whether these have a script is asked; what they do is then not known.
 SCRIPTED = frozenset(
     {"sysrule_assignment", "sc_cat_item_delivery_plan", "sc_cat_item_delivery_task", "awa_queue"}
+)
+# What stands in an order; an item's is only where it is shown.
+ORDERED = frozenset(
+    {
+        "awa_queue",
+        "dl_matcher",
+        "sc_cat_item_delivery_plan",
+        "sc_cat_item_delivery_task",
+        "sysrule_assignment",
+    }
 )
 # Where one of these is not known whole, an engine may assign that is not seen.
 ENGINE_TABLES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from jobs.routing.moves import GROUP, LOOKUP, TO_A_GROUP, Move, moves_from, table_of
+from jobs.routing.moves import GROUP, LOOKUP, MOVES, ROW, TO_A_GROUP, Move, moves_from, table_of
 
 MOST_EDGES = 20_000
 MOST_ROUTES = 500
@@ -68,13 +68,14 @@ class Neighbourhood:
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _hops: set[Hop] = field(default_factory=set)
     _frontier: set[tuple[str, str]] = field(init=False)
+    _asked_of_row: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._frontier = {(self.start, "")}
 
     def ask(self) -> Question | None:
         """Say what to read next; None where all is read, or as much as may be."""
-        if not self._frontier or self.truncated:
+        if self.truncated:
             return None
         moves = [(node, move) for node, kind in self._frontier for move in moves_from(node, arrived_by=kind)]
         out = [(node, move.kind) for node, move in moves if move.direction == "out"]
@@ -87,10 +88,21 @@ class Neighbourhood:
             and table_of(self.start) == GROUP
         ):
             into += [(self.start, kind) for kind in TO_A_GROUP]
+        if table_of(self.start) == ROW:
+            out += [(self.start, "ROW_OF")] if self.start in {node for node, _ in self._frontier} else []
+            into += self._ask_of_row()
         if not out and not into:
             return None
         (out_of, out_kinds), (in_to, in_kinds) = (_split(asked) for asked in (out, into))
         return Question(out_of, out_kinds, in_to, in_kinds)
+
+    def _ask_of_row(self) -> list[tuple[str, str]]:
+        """Ask which lookups look in the table of a row that is the start, and what they do with its columns."""
+        asked = {(hop.to_id, "LOOKS_IN") for hop in self._out.get((self.start, "ROW_OF"), [])}
+        asked |= {(lookup, kind) for lookup in self.lookups_of_start() for kind in _FIELD_KINDS}
+        new = asked - self._asked_of_row
+        self._asked_of_row |= new
+        return sorted(new)
 
     def add(self, hops: Iterable[Hop], *, cut: bool = False) -> None:
         """Take in what was read; `cut` says that there was more."""
@@ -124,13 +136,18 @@ class Neighbourhood:
         """Give the edges of a kind that were read to lead to a node."""
         return self._into.get((node, kind), [])
 
+    def lookups_of_start(self) -> list[str]:
+        """Give the lookups that look in the table of the start, where it is a lookup's row."""
+        tables = [hop.to_id for hop in self._out.get((self.start, "ROW_OF"), [])]
+        return [hop.from_id for table in tables for hop in self.edges_into(table, "LOOKS_IN")]
+
     def leading_to_group(self) -> list[Hop]:
         """Give the edges that route to the start by one step, where it is a group."""
         return [hop for kind in sorted(TO_A_GROUP) for hop in self.edges_into(self.start, kind)]
 
 
 def find_routes(around: Neighbourhood) -> list[Route]:
-    """Find every way from the start to a group, or to a workflow or flow, where what is read ends.
+    """Find every way from the start to a group, or to a workflow or flow, where what is read ends; shortest first.
 
     No node comes twice in a route. At most MOST_ROUTES, and `around` is then said to be truncated.
     """
@@ -140,7 +157,12 @@ def find_routes(around: Neighbourhood) -> list[Route]:
             around.truncated = True
             break
         routes.append(route)
-    return routes
+    return sorted(routes, key=_place)
+
+
+def _place(route: Route) -> tuple[int, list[str], list[int], list[str]]:
+    nodes = [route[0].start, *(step.end for step in route)]
+    return len(route), nodes, [MOVES.index(step.move) for step in route], [step.hop.source for step in route]
 
 
 def _walk(around: Neighbourhood, route: Route, visited: set[str]) -> Iterator[Route]:

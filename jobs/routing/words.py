@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from jobs.routing.moves import ENGINE_TABLES, LOOKUP, SCRIPTED, TABLE, UNREAD_ENGINES, key_of, table_of
+from jobs.routing.moves import (
+    ENGINE_TABLES,
+    LOOKUP,
+    ORDERED,
+    SCRIPTED,
+    TABLE,
+    UNREAD_ENGINES,
+    key_of,
+    table_of,
+)
 from jobs.routing.routes import Neighbourhood, Route, Step
 
-_KNOWN_WHOLE = frozenset({"complete", "absent"})
+_WHOLE = frozenset({"complete"})
 _NUMBER = re.compile("-?[0-9]{1,9}")
 
 
@@ -56,7 +65,7 @@ class Teller:
 
     def doubts(self) -> list[str]:
         """Name the tables of routing that are not known whole: an engine may assign that is not seen."""
-        return self._tell_verdicts(ENGINE_TABLES, whole=_KNOWN_WHOLE)
+        return self._tell_verdicts((), engines=ENGINE_TABLES)
 
     def _tell_step(self, step: Step, index: int, *, rivals: set[str]) -> ToldStep:
         end = self._attributes(step.end)
@@ -67,7 +76,7 @@ class Teller:
             end_key=key_of(step.end),
             field=step.hop.source.rpartition(":")[2],
         )
-        if end.get("order"):
+        if table_of(step.end) in ORDERED and end.get("order"):
             reason += f" (order {end['order']})"
         told = [step.start, step.end] if index == 0 else [step.end]
         notes = tuple(dict.fromkeys(self._note(step, told, rivals)))
@@ -81,17 +90,16 @@ class Teller:
             yield "only for records that the row fits"
         if move.to == "sysrule_assignment" and self._has_earlier_rule(step):
             yield "unless an earlier rule matches"
+        is_of_rules = move.at == TABLE and move.kind in {"APPLIES_TO", "CHANNEL_OF"}
         yield from self._tell_verdicts(
-            sorted({hop.read_table, table_of(hop.source)}), whole=frozenset({"complete"})
+            {hop.read_table, table_of(hop.source)}, engines=ENGINE_TABLES if is_of_rules else ()
         )
-        if move.at == TABLE and move.kind in {"APPLIES_TO", "CHANNEL_OF"}:
-            yield from self.doubts()
         if others := sorted(rivals - {move.engine}):
             yield f"so may {', '.join(others)}, in no defined order"
 
     def _note_ends(self, step: Step, told: list[str]) -> Iterator[str]:
         if step.move.engine in UNREAD_ENGINES:
-            yield "which is never read"
+            yield "what it assigns is never read"
         for node in told:
             if self._is_inactive(node):
                 yield "the start is inactive" if node == self.around.start else "it is inactive"
@@ -135,7 +143,8 @@ class Teller:
         if last.hop.kind != "NAMES":
             return False
         column = last.hop.source.rpartition(":")[2]
-        lookups = [node for node in _ends(route) if table_of(node) == LOOKUP]
+        found = self.around.lookups_of_start() if len(route) == 1 else _ends(route)
+        lookups = [node for node in found if table_of(node) == LOOKUP]
         return any(self._uses(lookup, "MATCHES_FOR", column) for lookup in lookups) and not any(
             self._uses(lookup, "SETS_FOR", column) for lookup in lookups
         )
@@ -157,9 +166,14 @@ class Teller:
         found = self.nodes.get(node)
         return f"'{found.name}'" if found else "?"
 
-    def _tell_verdicts(self, tables: Iterable[str], *, whole: frozenset[str]) -> list[str]:
-        verdicts = [(table, self.verdicts.get(table, "not read")) for table in tables]
-        return [f"table {table} is {verdict}" for table, verdict in verdicts if verdict not in whole]
+    def _tell_verdicts(self, own: Collection[str], *, engines: Collection[str]) -> list[str]:
+        """Name the tables that are not known whole; one of another engine's may also be absent."""
+        verdicts = {table: self.verdicts.get(table, "not read") for table in sorted({*own, *engines})}
+        return [
+            f"table {table} is {verdict}"
+            for table, verdict in verdicts.items()
+            if verdict not in (_WHOLE if table in own else _WHOLE | {"absent"})
+        ]
 
 
 def _ends(route: Route) -> list[str]:

@@ -103,12 +103,57 @@ async def measure_reading(store: Store, nodes: int) -> list[dict[str, Any]]:
     async with as_tenant(store.app, store.tenant.schema_name):
         current = (await reading.read_head(store.app, store.tenant, None)).revision
     await store.admin.execute("VACUUM ANALYZE")
+    asked = sorted({1, current // 2, current - 1, current})
+    # in turns, so that what else the machine does falls on all of them
+    tries = [{revision: await _read_whole(store, revision) for revision in asked} for _ in range(_TRIES)]
+    least = {revision: min(seconds[revision] for seconds in tries) for revision in asked}
+    return [
+        {
+            "revision": revision,
+            "seconds, least of 3": round(seconds, 2),
+            "to the current one": round(seconds / least[current], 2),
+        }
+        for revision, seconds in least.items()
+    ]
+
+
+async def measure_diffs(store: Store) -> list[dict[str, Any]]:
+    """Ask how two revisions differ, beside the same rows from a table that holds nothing else."""
+    async with as_tenant(store.app, store.tenant.schema_name):
+        current = (await reading.read_head(store.app, store.tenant, None)).revision
+    pairs = {
+        "adjacent, the newest": (current - 1, current),
+        "adjacent, in the middle": (current // 2 - 1, current // 2),
+        "adjacent, the oldest": (1, 2),
+        "the other way round": (current, current - 1),
+        "a revision with itself": (current, current),
+        "from the first to the current one": (1, current),
+    }
     found = []
-    for revision in sorted({1, current // 2, current - 1, current}):
-        seconds = [await _read_whole(store, revision) for _ in range(_TRIES)]
-        found.append({"revision": revision, "seconds, least of 3": round(min(seconds), 2)})
-    least = found[-1]["seconds, least of 3"]
-    return [{**row, "to the current one": round(row["seconds, least of 3"] / least, 2)} for row in found]
+    for what, (before, after) in pairs.items():
+        diff = f"SELECT * FROM {store.tenant.schema_name}.graph_v1_diff({before}, {after})"  # noqa: S608
+        await store.admin.execute(f"CREATE TEMPORARY TABLE same AS {diff}".encode())
+        rows, milliseconds = await _time_query(store, diff)
+        _, floor = await _time_query(store, "SELECT * FROM same")
+        await store.admin.execute("DROP TABLE same")
+        found.append(
+            {
+                "difference": what,
+                "rows": rows,
+                "ms, least of 3": milliseconds,
+                "ms, the same rows stored": floor,
+            }
+        )
+    return found
+
+
+async def _time_query(store: Store, query: str) -> tuple[int, float]:
+    seconds, rows = [], 0
+    for _ in range(_TRIES):
+        began = time.perf_counter()
+        rows = len(await (await store.admin.execute(query.encode())).fetchall())
+        seconds.append(time.perf_counter() - began)
+    return rows, round(min(seconds) * 1000, 1)
 
 
 async def _read_whole(store: Store, revision: int) -> float:
@@ -131,6 +176,7 @@ async def measure(asked: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
                 title = f"Publishing {asked.nodes} nodes and {2 * asked.nodes} edges"
                 figures[title] = await measure_publishing(store, asked.nodes)
                 figures["Reading a whole revision"] = await measure_reading(store, asked.nodes)
+                figures["How two revisions differ"] = await measure_diffs(store)
     if asked.hours:
         with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
             async with opened_store(server) as store:

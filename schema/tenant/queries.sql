@@ -690,6 +690,10 @@ SELECT from_id, kind, to_id, source, state, read_table FROM (
     OR (to_id = ANY (%(in_to)s::text[]) AND kind = ANY (%(in_kinds)s::text[])))
 ORDER BY from_id, kind, to_id, source LIMIT %(limit)s::integer
 
+-- name: read_verdicts_at
+-- What is known of each table by a revision; of the one in force, by the newest run that left it so.
+SELECT table_name, verdict FROM {tenant}.graph_v1_tables WHERE revision = %(revision)s::bigint ORDER BY table_name
+
 -- name: read_attribute_names
 -- The names of all attributes of a revision, of its nodes and of its edges.
 SELECT DISTINCT what, jsonb_object_keys(attributes) AS name FROM (

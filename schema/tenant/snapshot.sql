@@ -125,7 +125,7 @@ CREATE VIEW tenant_example.routing_move WITH (security_invoker='true') AS
     never_after,
     engine,
     reason
-   FROM ( VALUES (1,'sc_cat_item'::text,'out'::text,'FULFILLED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'fulfilment group of the item'::text), (2,'sc_cat_item'::text,'out'::text,'DELIVERED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'delivery plan ''%2$s'' of the item'::text), (3,'sc_cat_item_delivery_plan'::text,'in'::text,'STEP_OF'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'delivery task ''%2$s'' of its plan'::text), (4,'sc_cat_item_delivery_task'::text,'out'::text,'FULFILLED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'group of the delivery task ''%1$s'''::text), (5,'sc_cat_item_delivery_plan'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the plan creates its tasks in table %4$s'::text), (6,'sc_cat_item'::text,'out'::text,'RUNS_WORKFLOW'::text,NULL::text,NULL::text[],NULL::text[],'a workflow'::text,'the item runs a workflow'::text), (7,'sc_cat_item'::text,'out'::text,'RUNS_FLOW'::text,NULL::text,NULL::text[],NULL::text[],'a flow'::text,'the item runs a flow'::text), (8,'sc_cat_item'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the producer creates records in table %4$s'::text), (9,'sc_cat_item'::text,'in'::text,'ASKED_BY'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the producer asks for the HR service ''%2$s'''::text), (10,'sn_hr_core_service'::text,'out'::text,'ASKED_BY'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the service is asked for by the record producer ''%2$s'''::text), (11,'sn_hr_core_service'::text,'out'::text,'USES_TEMPLATE'::text,NULL::text,NULL::text[],NULL::text[],'an HR template'::text,'template ''%2$s'' of the service'::text), (12,'sn_hr_core_service'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the service creates cases in table %4$s'::text), (13,'sn_hr_core_service'::text,'out'::text,'RUNS_WORKFLOW'::text,NULL::text,NULL::text[],NULL::text[],'a workflow'::text,'the service runs a workflow'::text), (14,'sn_hr_core_service'::text,'out'::text,'RUNS_FLOW'::text,NULL::text,NULL::text[],NULL::text[],'a flow'::text,'the service runs a flow'::text), (15,'sn_hr_core_template'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'an HR template'::text,'assignment group of the template'::text), (16,'sn_hr_core_template'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the template is for cases in table %4$s'::text), (17,'sys_db_object'::text,'in'::text,'APPLIES_TO'::text,'sysrule_assignment'::text,NULL::text[],'{LOOKS_IN}'::text[],'assignment rules'::text,'assignment rule ''%2$s'' of table %3$s'::text), (18,'sys_db_object'::text,'in'::text,'APPLIES_TO'::text,'dl_definition'::text,NULL::text[],'{LOOKS_IN}'::text[],'data lookups'::text,'data lookup ''%2$s'' of table %3$s'::text), (19,'sysrule_assignment'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'assignment rules'::text,'group of the assignment rule'::text), (20,'dl_definition'::text,'out'::text,'LOOKS_IN'::text,NULL::text,NULL::text[],NULL::text[],'data lookups'::text,'the lookup looks in table %4$s'::text), (21,'sys_db_object'::text,'in'::text,'ROW_OF'::text,NULL::text,'{LOOKS_IN}'::text[],NULL::text[],'data lookups'::text,'a row of that table'::text), (22,'dl_matcher'::text,'out'::text,'NAMES'::text,'sys_user_group'::text,NULL::text[],NULL::text[],'data lookups'::text,'group in the row''s column %5$s'::text), (23,'sys_db_object'::text,'in'::text,'CHANNEL_OF'::text,NULL::text,NULL::text[],'{LOOKS_IN}'::text[],'work assignment'::text,'service channel ''%2$s'' takes records of table %3$s'::text), (24,'awa_service_channel'::text,'in'::text,'IN_CHANNEL'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'queue ''%2$s'' of the channel'::text), (25,'awa_queue'::text,'in'::text,'POOL_OF'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'a pool of the queue'::text), (26,'awa_eligibility_pool'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'group of the pool'::text)) m(move, at_table, direction, kind, next_table, only_after, never_after, engine, reason);
+   FROM ( VALUES (1,'sc_cat_item'::text,'out'::text,'FULFILLED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'fulfilment group of the item'::text), (2,'sc_cat_item'::text,'out'::text,'DELIVERED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'delivery plan %2$s of the item'::text), (3,'sc_cat_item_delivery_plan'::text,'in'::text,'STEP_OF'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'delivery task %2$s of its plan'::text), (4,'sc_cat_item_delivery_task'::text,'out'::text,'FULFILLED_BY'::text,NULL::text,NULL::text[],NULL::text[],'the catalogue'::text,'group of the delivery task %1$s'::text), (5,'sc_cat_item_delivery_plan'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the plan creates its tasks in table %4$s'::text), (6,'sc_cat_item'::text,'out'::text,'RUNS_WORKFLOW'::text,NULL::text,NULL::text[],NULL::text[],'a workflow'::text,'the item runs a workflow'::text), (7,'sc_cat_item'::text,'out'::text,'RUNS_FLOW'::text,NULL::text,NULL::text[],NULL::text[],'a flow'::text,'the item runs a flow'::text), (8,'sc_cat_item'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the producer creates records in table %4$s'::text), (9,'sc_cat_item'::text,'in'::text,'ASKED_BY'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the producer asks for the HR service %2$s'::text), (10,'sn_hr_core_service'::text,'out'::text,'ASKED_BY'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the service is asked for by the record producer %2$s'::text), (11,'sn_hr_core_service'::text,'out'::text,'USES_TEMPLATE'::text,NULL::text,NULL::text[],NULL::text[],'an HR template'::text,'template %2$s of the service'::text), (12,'sn_hr_core_service'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,NULL::text[],NULL::text[],NULL::text,'the service creates cases in table %4$s'::text), (13,'sn_hr_core_service'::text,'out'::text,'RUNS_WORKFLOW'::text,NULL::text,NULL::text[],NULL::text[],'a workflow'::text,'the service runs a workflow'::text), (14,'sn_hr_core_service'::text,'out'::text,'RUNS_FLOW'::text,NULL::text,NULL::text[],NULL::text[],'a flow'::text,'the service runs a flow'::text), (15,'sn_hr_core_template'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'an HR template'::text,'assignment group of the template'::text), (16,'sn_hr_core_template'::text,'out'::text,'CREATES_RECORD_IN'::text,NULL::text,'{}'::text[],NULL::text[],NULL::text,'the template is for cases in table %4$s'::text), (17,'sys_db_object'::text,'in'::text,'APPLIES_TO'::text,'sysrule_assignment'::text,NULL::text[],'{LOOKS_IN}'::text[],'assignment rules'::text,'assignment rule %2$s of table %3$s'::text), (18,'sys_db_object'::text,'in'::text,'APPLIES_TO'::text,'dl_definition'::text,NULL::text[],'{LOOKS_IN}'::text[],'data lookups'::text,'data lookup %2$s of table %3$s'::text), (19,'sysrule_assignment'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'assignment rules'::text,'group of the assignment rule'::text), (20,'dl_definition'::text,'out'::text,'LOOKS_IN'::text,NULL::text,NULL::text[],NULL::text[],'data lookups'::text,'the lookup looks in table %4$s'::text), (21,'sys_db_object'::text,'in'::text,'ROW_OF'::text,NULL::text,'{LOOKS_IN}'::text[],NULL::text[],'data lookups'::text,'a row of that table'::text), (22,'dl_matcher'::text,'out'::text,'NAMES'::text,'sys_user_group'::text,NULL::text[],NULL::text[],'data lookups'::text,'group in the row''s column %5$s'::text), (23,'sys_db_object'::text,'in'::text,'CHANNEL_OF'::text,NULL::text,NULL::text[],'{LOOKS_IN}'::text[],'work assignment'::text,'service channel %2$s takes records of table %3$s'::text), (24,'awa_service_channel'::text,'in'::text,'IN_CHANNEL'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'queue %2$s of the channel'::text), (25,'awa_queue'::text,'in'::text,'POOL_OF'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'a pool of the queue'::text), (26,'awa_eligibility_pool'::text,'out'::text,'ROUTES_TO'::text,NULL::text,NULL::text[],NULL::text[],'work assignment'::text,'group of the pool'::text)) m(move, at_table, direction, kind, next_table, only_after, never_after, engine, reason);
 
 CREATE VIEW tenant_example.routing_step WITH (security_invoker='true') AS
  SELECT e.from_id AS at,
@@ -682,11 +682,6 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
             FROM tenant_example.graph_v1_tables t
            WHERE (t.revision = ( SELECT max(r.revision) AS max
                     FROM tenant_example.graph_v1_revisions r))
-         ), blind AS (
-          SELECT string_agg(format('%s is %s'::text, k.table_name, COALESCE(v.verdict, 'not read'::text)), ', '::text ORDER BY k.table_name) AS tables
-            FROM (( VALUES ('sysrule_assignment'::text), ('dl_definition'::text), ('dl_matcher'::text), ('awa_service_channel'::text), ('awa_queue'::text), ('awa_eligibility_pool'::text)) k(table_name)
-              LEFT JOIN verdict v ON ((v.table_name = k.table_name)))
-           WHERE (COALESCE(v.verdict, 'unknown'::text) <> ALL (ARRAY['complete'::text, 'absent'::text]))
          ), step AS MATERIALIZED (
           SELECT f.route,
              i.step,
@@ -761,16 +756,28 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
          ), rests AS MATERIALIZED (
           SELECT t.read_table,
              t.source_table,
-             string_agg(format('table %s is %s'::text, k.name, COALESCE(v.verdict, 'not read'::text)), ', '::text ORDER BY k.name) AS told
+             t.is_of_rules,
+             string_agg(format('table %s is %s'::text, k.name, COALESCE(v.verdict, 'not read'::text)), '; '::text ORDER BY (k.name COLLATE "C")) AS told
             FROM ((( SELECT DISTINCT s.read_table,
-                     split_part(s.source, ':'::text, 1) AS source_table
+                     split_part(s.source, ':'::text, 1) AS source_table,
+                     (s.move = ANY (ARRAY[17, 18, 23])) AS is_of_rules
                     FROM step s) t
-              CROSS JOIN LATERAL ( SELECT t.read_table AS name
-                 UNION
-                  SELECT t.source_table) k)
+              CROSS JOIN LATERAL ( SELECT a.name,
+                     bool_or(a.is_own) AS is_own
+                    FROM ( SELECT t.read_table AS name,
+                             true AS is_own
+                         UNION ALL
+                          SELECT t.source_table,
+                             true
+                         UNION ALL
+                          SELECT o.name,
+                             false
+                            FROM unnest(ARRAY['sysrule_assignment'::text, 'dl_definition'::text, 'dl_matcher'::text, 'awa_service_channel'::text, 'awa_queue'::text, 'awa_eligibility_pool'::text]) o(name)
+                           WHERE t.is_of_rules) a
+                   GROUP BY a.name) k)
               LEFT JOIN verdict v ON ((v.table_name = k.name)))
-           WHERE (COALESCE(v.verdict, 'unknown'::text) <> 'complete'::text)
-           GROUP BY t.read_table, t.source_table
+           WHERE ((COALESCE(v.verdict, 'unknown'::text) <> 'complete'::text) AND (k.is_own OR (v.verdict IS DISTINCT FROM 'absent'::text)))
+           GROUP BY t.read_table, t.source_table, t.is_of_rules
          ), engine AS MATERIALIZED (
           SELECT DISTINCT e.engine
             FROM ends e
@@ -779,7 +786,7 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                    WHERE ((other.route = e.route) AND ((('false'::text = (other.begins ->> 'active'::text)) OR ('false'::text = (other.leads ->> 'active'::text))) IS TRUE))))))
          ), others AS MATERIALIZED (
           SELECT e.engine,
-             ( SELECT string_agg(o.engine, ', '::text ORDER BY o.engine) AS string_agg
+             ( SELECT string_agg(o.engine, ', '::text ORDER BY (o.engine COLLATE "C")) AS string_agg
                     FROM engine o
                    WHERE (o.engine <> e.engine)) AS told
             FROM ( SELECT DISTINCT d.engine
@@ -815,24 +822,17 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                      ELSE NULL::text
                  END,
                  CASE
-                     WHEN ((e.leads ->> 'active'::text) = 'false'::text) THEN 'it is inactive'::text
                      WHEN ((e.begins ->> 'active'::text) = 'false'::text) THEN 'the start is inactive'::text
+                     ELSE NULL::text
+                 END,
+                 CASE
+                     WHEN ((e.leads ->> 'active'::text) = 'false'::text) THEN 'it is inactive'::text
                      ELSE NULL::text
                  END,
                  CASE
                      WHEN ((e.state <> 'resolved'::text) AND (e.direction = 'out'::text) AND (e.kind !~ '^RUNS_'::text) AND (e.to_table <> 'sys_db_object'::text)) THEN ('the other end is '::text || e.state)
                      ELSE NULL::text
-                 END,
-                 CASE
-                     WHEN ((e.leads ->> 'condition'::text) <> ''::text) THEN ('only if '::text || (e.leads ->> 'condition'::text))
-                     WHEN ((e.begins ->> 'condition'::text) <> ''::text) THEN ('only if '::text || (e.begins ->> 'condition'::text))
-                     ELSE NULL::text
-                 END,
-                 CASE
-                     WHEN (('true'::text = (e.begins ->> 'opaque'::text)) OR ('true'::text = (e.leads ->> 'opaque'::text))) THEN 'a script decides, which is never read'::text
-                     WHEN ((((e.leads ->> 'opaque'::text) IS NULL) AND (e.to_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text]))) OR ((e.step = 1) AND ((e.begins ->> 'opaque'::text) IS NULL) AND (e.from_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text])))) THEN 'whether a script decides is not known'::text
-                     ELSE NULL::text
-                 END,
+                 END, t.begin_condition, t.begin_script, NULLIF(t.lead_condition, t.begin_condition), NULLIF(t.lead_script, t.begin_script),
                  CASE
                      WHEN (e.move = 21) THEN 'only for records that the row fits'::text
                      ELSE NULL::text
@@ -842,16 +842,23 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                      ELSE NULL::text
                  END, r.told,
                  CASE
-                     WHEN (e.move = ANY (ARRAY[17, 18, 23])) THEN ( SELECT b.tables
-                        FROM blind b)
-                     ELSE NULL::text
-                 END,
-                 CASE
                      WHEN e.is_last THEN (('so may '::text || o.told) || ', in no defined order'::text)
                      ELSE NULL::text
                  END], NULL::text) AS notes
-            FROM ((ends e
-              LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)))))
+            FROM (((ends e
+              CROSS JOIN LATERAL ( SELECT ('only if '::text || NULLIF((e.begins ->> 'condition'::text), ''::text)) AS begin_condition,
+                     ('only if '::text || NULLIF((e.leads ->> 'condition'::text), ''::text)) AS lead_condition,
+                         CASE
+                             WHEN ((e.begins ->> 'opaque'::text) = 'true'::text) THEN 'a script decides, which is never read'::text
+                             WHEN ((e.step = 1) AND ((e.begins ->> 'opaque'::text) IS NULL) AND (e.from_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text]))) THEN 'whether a script decides is not known'::text
+                             ELSE NULL::text
+                         END AS begin_script,
+                         CASE
+                             WHEN ((e.leads ->> 'opaque'::text) = 'true'::text) THEN 'a script decides, which is never read'::text
+                             WHEN (((e.leads ->> 'opaque'::text) IS NULL) AND (e.to_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text]))) THEN 'whether a script decides is not known'::text
+                             ELSE NULL::text
+                         END AS lead_script) t)
+              LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)) AND (r.is_of_rules = (e.move = ANY (ARRAY[17, 18, 23]))))))
               LEFT JOIN others o ON ((o.engine = e.engine)))
          )
   SELECT (c.c)::bigint AS c,
@@ -869,7 +876,7 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
      j.from_id,
      j.kind,
      j.to_id,
-     ((format(j.reason, COALESCE(j.from_name, '?'::text), COALESCE(j.to_name, '?'::text), j.from_key, j.to_key, split_part(j.source, ':'::text, 3)) || COALESCE(((' (order '::text || NULLIF(j.place, ''::text)) || ')'::text), ''::text)) ||
+     ((format(j.reason, COALESCE(((''''::text || j.from_name) || ''''::text), '?'::text), COALESCE(((''''::text || j.to_name) || ''''::text), '?'::text), j.from_key, j.to_key, split_part(j.source, ':'::text, 3)) || COALESCE(((' (order '::text || NULLIF(j.place, ''::text)) || ')'::text), ''::text)) ||
          CASE
              WHEN (j.notes = '{}'::text[]) THEN ''::text
              ELSE ('; '::text || array_to_string(j.notes, '; '::text))

@@ -30,8 +30,8 @@ def node(table: str, number: int, kind: str, name: str, **attributes: str) -> No
     return NodeLine(f"{table}:{number:032x}", kind, table, f"{number:032x}", name, attributes)
 
 
-def edge(start: NodeLine, kind: str, end: str, *, state: Any = "resolved") -> EdgeLine:
-    return EdgeLine(kind, start.id, end, Source(start.table, start.sys_id, "field"), {}, state)
+def edge(start: NodeLine, kind: str, end: str, *, state: Any = "resolved", field: str = "field") -> EdgeLine:
+    return EdgeLine(kind, start.id, end, Source(start.table, start.sys_id, field), {}, state)
 
 
 GROUP = node("sys_user_group", 1, "assignment_group", "Network")
@@ -135,6 +135,34 @@ def test_a_node_that_is_chosen_tells_its_neighbours_and_who_handles_it(browser: 
     assert text_of(browser, "h2") == "u_fault"
     choose(browser, GROUP.id)
     assert "outside" in text_of(browser, "#neighbours")
+
+
+def test_a_row_leads_to_the_group_that_its_lookup_sets_and_not_to_the_one_it_is_matched_by(
+    browser: Page, tmp_path: Path
+) -> None:
+    rows, lookup = (
+        node("sys_db_object", 4, "table", "dl_fault"),
+        node("dl_definition", 1, "data_lookup", "By owner"),
+    )
+    row, desk = (
+        node("dl_matcher", 1, "lookup_row", "row"),
+        node("sys_user_group", 3, "assignment_group", "Desk"),
+    )
+    sets = node("dl_definition_rel_set", 1, "lookup_set", "set", matcher_table_field="u_sets")
+    match = node("dl_definition_rel_match", 1, "lookup_match", "match", matcher_table_field="u_owner")
+    edges = [
+        edge(PRODUCER, "CREATES_RECORD_IN", TABLE.id), edge(lookup, "APPLIES_TO", TABLE.id),
+        edge(lookup, "LOOKS_IN", rows.id), edge(row, "ROW_OF", rows.id), edge(sets, "SETS_FOR", lookup.id),
+        edge(match, "MATCHES_FOR", lookup.id), edge(row, "NAMES", desk.id, field="u_sets"),
+        edge(row, "NAMES", GROUP.id, field="u_owner"),
+    ]  # fmt: skip
+    nodes = [PRODUCER, TABLE, rows, lookup, row, desk, GROUP, sets, match]
+    browser.open(write_page(tmp_path / "graph.html", nodes, edges))
+    for start in (PRODUCER, lookup, row):
+        choose(browser, start.id)
+        routes = text_of(browser, "#routes")
+        assert "group in the row's column u_sets" in routes
+        assert "u_owner" not in routes
 
 
 def test_a_search_finds_by_name_and_kind_and_says_how_many(browser: Page, tmp_path: Path) -> None:

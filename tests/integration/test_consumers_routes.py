@@ -213,7 +213,7 @@ async def test_nothing_is_certain_of_a_table_while_an_engine_cannot_be_read(
         app, tenant, [*GROUPS, rule], edges, **{LOOKUP: Verdict("denied"), QUEUE: Verdict("absent")}
     )
     [[(_, reason, certain), _]] = await read_routes(reader, tenant, INCIDENT)
-    assert (certain, reason.partition("; ")[2]) == (False, "dl_definition is denied")
+    assert (certain, reason.partition("; ")[2]) == (False, "table dl_definition is denied")
 
 
 def build_lookup() -> tuple[list[NodeLine], list[EdgeLine]]:

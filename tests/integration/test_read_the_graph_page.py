@@ -130,7 +130,8 @@ async def answer(readied: Readied, words: str) -> list[tuple[Any, ...]]:
 async def test_the_example_of_who_handles_an_item_names_the_group(readied: Readied) -> None:
     assert await answer(readied, "SELECT r.route") == [(1, 1, "fulfilment group of the item", True)]
     assert await answer(readied, "SELECT g.name, r.certain") == [("Service Desk", True)]
-    assert await answer(readied, "graph_v1_affected") == [("catalogue_item", "Laptop", 1)]
+    assert await answer(readied, "SELECT a.kind, a.name, a.steps") == [("catalogue_item", "Laptop", 1)]
+    assert await answer(readied, "SELECT a.kind, a.name, coalesce") == [("catalogue_item", "Laptop", True)]
 
 
 async def test_the_example_of_a_difference_shows_the_new_name(readied: Readied) -> None:

@@ -37,7 +37,7 @@ def explain(asked: argparse.Namespace, settings: Settings, output: Output) -> in
 
 
 def _describe(head: reading.GraphHead, found: Surroundings) -> dict[str, Any]:
-    teller = Teller(found.around, found.nodes, head.tables)
+    teller = Teller(found.around, found.nodes, found.verdicts)
     routes = teller.tell(find_routes(found.around))
     start = found.nodes.get(found.around.start, _NOBODY)
     return {

@@ -15,10 +15,15 @@ _MOST_NAMESAKES = 10
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """A start's neighbourhood and the nodes in it by id; those that are no nodes of the revision are absent."""
+    """A start's neighbourhood, the nodes in it by id, and each table's verdict.
+
+    What is no node of the revision is absent. Of the revision in force the verdicts are those of the newest run that
+    left it so, as for consumers.
+    """
 
     around: Neighbourhood
     nodes: dict[str, Named]
+    verdicts: dict[str, str]
 
 
 async def find_node(connection: Connection, tenant: Tenant, revision: int, called: str) -> str:
@@ -61,6 +66,11 @@ async def read_surroundings(
         revision=revision,
         nodes=around.nodes(),
     )
+    judged = await fetch_rows(
+        connection, "tenant", "read_verdicts_at", within=tenant.schema_name, revision=revision
+    )
     return Surroundings(
-        around, {row["node_id"]: Named(row["kind"], row["name"], row["attributes"]) for row in named}
+        around,
+        {row["node_id"]: Named(row["kind"], row["name"], row["attributes"]) for row in named},
+        {row["table_name"]: row["verdict"] for row in judged},
     )

@@ -11,6 +11,7 @@ export function findRoutes(model, start) {
   const walk = (node, kind, route, visited) => {
     if (found.truncated) return;
     if (route.length && (tableOf(node.id) === "sys_user_group" || kind === "RUNS_WORKFLOW" || kind === "RUNS_FLOW")) {
+      if (isOnlyMatched(model, route)) return;
       if (found.routes.length === MOST_ROUTES) found.truncated = true;
       else found.routes.push(route);
       return;
@@ -34,17 +35,39 @@ export function findRoutes(model, start) {
   return found;
 }
 
+const quote = (node) => (node.kind === "missing" ? "?" : `'${inert(node.name)}'`);
+
+// A lookup's row names a group by a column that is set; one that it is only matched by leads nowhere.
+function isOnlyMatched(model, route) {
+  const { edge, start } = route[route.length - 1];
+  if (edge.kind !== "NAMES") return false;
+  const lookups = route.length > 1 ? route.map((step) => step.start) : lookupsOf(model, start);
+  const used = new Set();
+  for (const lookup of lookups) {
+    for (const { kind, from, change } of lookup.into) {
+      if (change === "removed" || (kind !== "MATCHES_FOR" && kind !== "SETS_FOR")) continue;
+      if (model.nodes.get(from).attributes.matcher_table_field === edge.source.field) used.add(kind);
+    }
+  }
+  return used.has("MATCHES_FOR") && !used.has("SETS_FOR");
+}
+
+function lookupsOf(model, row) {
+  const along = (edges, kind, end) => edges.filter((edge) => edge.kind === kind && edge.change !== "removed").map((edge) => model.nodes.get(edge[end]));
+  return along(row.out, "ROW_OF", "to").flatMap((table) => along(table.into, "LOOKS_IN", "from"));
+}
+
 export function tellStep({ move, edge, start, end }, verdicts) {
   const words = {
-    start: `'${inert(start.name)}'`,
-    end: `'${inert(end.name)}'`,
+    start: quote(start),
+    end: quote(end),
     start_key: inert(keyOf(start.id)),
     end_key: inert(keyOf(end.id)),
     field: inert(edge.source.field),
   };
   const reason = move.words.replace(/\{(\w+)\}/g, (_, name) => words[name]);
   const notes = [];
-  if (move.engine === "a workflow" || move.engine === "a flow") notes.push("which is never read");
+  if (move.engine === "a workflow" || move.engine === "a flow") notes.push("what it assigns is never read");
   else if (edge.state !== "resolved" && move.direction === "out" && tableOf(end.id) !== "sys_db_object")
     notes.push(`the other end is ${edge.state}`);
   if (end.attributes.active === "false") notes.push("it is inactive");

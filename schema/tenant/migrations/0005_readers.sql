@@ -196,27 +196,28 @@ END;
 
 -- How work finds its group: from a record of `at_table` along edges of a kind, `out` to their other end or `in`
 -- against them, to a record of `next_table`. `only_after` and `never_after` are kinds of the step before; an empty
--- `only_after` is a first step alone. In `reason`, %1 and %2 are the names at both ends, %3 and %4 their keys, %5 the
--- field. `engine` is what assigns; ServiceNow defines no order between two of them.
+-- `only_after` is a first step alone. In `reason`, %1 and %2 are the names at both ends, quoted, %3 and %4 their keys,
+-- %5 the field. `engine` is what assigns; ServiceNow defines no order between two of them. jobs/routing/moves.py has
+-- the same; a test compares them, and what is told of each route.
 CREATE VIEW {tenant}.routing_move WITH (security_invoker = true) AS
 SELECT * FROM (VALUES
     (1, 'sc_cat_item', 'out', 'FULFILLED_BY', NULL, NULL::text[], NULL::text[], 'the catalogue',
         'fulfilment group of the item'),
-    (2, 'sc_cat_item', 'out', 'DELIVERED_BY', NULL, NULL, NULL, 'the catalogue', 'delivery plan ''%2$s'' of the item'),
-    (3, 'sc_cat_item_delivery_plan', 'in', 'STEP_OF', NULL, NULL, NULL, NULL, 'delivery task ''%2$s'' of its plan'),
+    (2, 'sc_cat_item', 'out', 'DELIVERED_BY', NULL, NULL, NULL, 'the catalogue', 'delivery plan %2$s of the item'),
+    (3, 'sc_cat_item_delivery_plan', 'in', 'STEP_OF', NULL, NULL, NULL, NULL, 'delivery task %2$s of its plan'),
     (4, 'sc_cat_item_delivery_task', 'out', 'FULFILLED_BY', NULL, NULL, NULL, 'the catalogue',
-        'group of the delivery task ''%1$s'''),
+        'group of the delivery task %1$s'),
     (5, 'sc_cat_item_delivery_plan', 'out', 'CREATES_RECORD_IN', NULL, NULL, NULL, NULL,
         'the plan creates its tasks in table %4$s'),
     (6, 'sc_cat_item', 'out', 'RUNS_WORKFLOW', NULL, NULL, NULL, 'a workflow', 'the item runs a workflow'),
     (7, 'sc_cat_item', 'out', 'RUNS_FLOW', NULL, NULL, NULL, 'a flow', 'the item runs a flow'),
     (8, 'sc_cat_item', 'out', 'CREATES_RECORD_IN', NULL, NULL, NULL, NULL,
         'the producer creates records in table %4$s'),
-    (9, 'sc_cat_item', 'in', 'ASKED_BY', NULL, '{}', NULL, NULL, 'the producer asks for the HR service ''%2$s'''),
+    (9, 'sc_cat_item', 'in', 'ASKED_BY', NULL, '{}', NULL, NULL, 'the producer asks for the HR service %2$s'),
     (10, 'sn_hr_core_service', 'out', 'ASKED_BY', NULL, '{}', NULL, NULL,
-        'the service is asked for by the record producer ''%2$s'''),
+        'the service is asked for by the record producer %2$s'),
     (11, 'sn_hr_core_service', 'out', 'USES_TEMPLATE', NULL, NULL, NULL, 'an HR template',
-        'template ''%2$s'' of the service'),
+        'template %2$s of the service'),
     (12, 'sn_hr_core_service', 'out', 'CREATES_RECORD_IN', NULL, NULL, NULL, NULL,
         'the service creates cases in table %4$s'),
     (13, 'sn_hr_core_service', 'out', 'RUNS_WORKFLOW', NULL, NULL, NULL, 'a workflow', 'the service runs a workflow'),
@@ -226,18 +227,18 @@ SELECT * FROM (VALUES
     (16, 'sn_hr_core_template', 'out', 'CREATES_RECORD_IN', NULL, '{}', NULL, NULL,
         'the template is for cases in table %4$s'),
     (17, 'sys_db_object', 'in', 'APPLIES_TO', 'sysrule_assignment', NULL, '{LOOKS_IN}', 'assignment rules',
-        'assignment rule ''%2$s'' of table %3$s'),
+        'assignment rule %2$s of table %3$s'),
     (18, 'sys_db_object', 'in', 'APPLIES_TO', 'dl_definition', NULL, '{LOOKS_IN}', 'data lookups',
-        'data lookup ''%2$s'' of table %3$s'),
+        'data lookup %2$s of table %3$s'),
     (19, 'sysrule_assignment', 'out', 'ROUTES_TO', NULL, NULL, NULL, 'assignment rules',
         'group of the assignment rule'),
     (20, 'dl_definition', 'out', 'LOOKS_IN', NULL, NULL, NULL, 'data lookups', 'the lookup looks in table %4$s'),
     (21, 'sys_db_object', 'in', 'ROW_OF', NULL, '{LOOKS_IN}', NULL, 'data lookups', 'a row of that table'),
     (22, 'dl_matcher', 'out', 'NAMES', 'sys_user_group', NULL, NULL, 'data lookups', 'group in the row''s column %5$s'),
     (23, 'sys_db_object', 'in', 'CHANNEL_OF', NULL, NULL, '{LOOKS_IN}', 'work assignment',
-        'service channel ''%2$s'' takes records of table %3$s'),
+        'service channel %2$s takes records of table %3$s'),
     (24, 'awa_service_channel', 'in', 'IN_CHANNEL', NULL, NULL, NULL, 'work assignment',
-        'queue ''%2$s'' of the channel'),
+        'queue %2$s of the channel'),
     (25, 'awa_queue', 'in', 'POOL_OF', NULL, NULL, NULL, 'work assignment', 'a pool of the queue'),
     (26, 'awa_eligibility_pool', 'out', 'ROUTES_TO', NULL, NULL, NULL, 'work assignment', 'group of the pool')
 ) AS m (move, at_table, direction, kind, next_table, only_after, never_after, engine, reason);
@@ -289,14 +290,6 @@ BEGIN ATOMIC
     ), verdict AS MATERIALIZED (
         SELECT t.table_name, t.verdict FROM {tenant}.graph_v1_tables t
         WHERE t.revision = (SELECT max(r.revision) FROM {tenant}.graph_v1_revisions r)
-    ), blind AS (
-        -- Where one of these is not known whole, another engine may assign that nobody sees here.
-        SELECT string_agg(format('%s is %s', k.table_name, coalesce(v.verdict, 'not read')), ', ' ORDER BY k.table_name)
-                   AS tables
-        FROM (VALUES ('sysrule_assignment'), ('dl_definition'), ('dl_matcher'), ('awa_service_channel'), ('awa_queue'),
-                     ('awa_eligibility_pool')) AS k (table_name)
-        LEFT JOIN verdict v ON v.table_name = k.table_name
-        WHERE coalesce(v.verdict, 'unknown') NOT IN ('complete', 'absent')
     ), step AS MATERIALIZED (
         SELECT f.route, i.step, f.moves[i.step] AS move, f.ids[i.step] AS from_id, f.ids[i.step + 1] AS to_id,
                f.sources[i.step] AS source, f.states[i.step] AS state, f.reads[i.step] AS read_table,
@@ -332,55 +325,70 @@ BEGIN ATOMIC
         LEFT JOIN {tenant}.node b ON b.node_id = s.to_id
         LEFT JOIN rival v ON s.move = 17 AND v.at = s.from_id AND v.rule = s.to_id
     ), rests AS MATERIALIZED (
-        -- The tables that steps rest on and that were not read whole.
-        SELECT t.read_table, t.source_table,
-               string_agg(format('table %s is %s', k.name, coalesce(v.verdict, 'not read')), ', ' ORDER BY k.name)
-                   AS told
-        FROM (SELECT DISTINCT s.read_table, split_part(s.source, ':', 1) AS source_table FROM step s) t
-        CROSS JOIN LATERAL (SELECT t.read_table AS name UNION SELECT t.source_table) k
+        -- The tables that steps rest on and that were not read whole. Of a table's rules, also those of every engine:
+        -- where one is not known whole, another may assign that nobody sees here.
+        SELECT t.read_table, t.source_table, t.is_of_rules,
+               string_agg(format('table %s is %s', k.name, coalesce(v.verdict, 'not read')), '; '
+                          ORDER BY k.name COLLATE "C") AS told
+        FROM (SELECT DISTINCT s.read_table, split_part(s.source, ':', 1) AS source_table,
+                     s.move IN (17, 18, 23) AS is_of_rules FROM step s) t
+        CROSS JOIN LATERAL (
+            SELECT a.name, bool_or(a.is_own) AS is_own
+            FROM (SELECT t.read_table AS name, true AS is_own
+                  UNION ALL SELECT t.source_table, true
+                  UNION ALL SELECT o.name, false
+                  FROM unnest(ARRAY['sysrule_assignment', 'dl_definition', 'dl_matcher', 'awa_service_channel',
+                                    'awa_queue', 'awa_eligibility_pool']) o (name) WHERE t.is_of_rules) a
+            GROUP BY a.name) k
         LEFT JOIN verdict v ON v.table_name = k.name
         WHERE coalesce(v.verdict, 'unknown') <> 'complete'
-        GROUP BY t.read_table, t.source_table
+          AND (k.is_own OR v.verdict IS DISTINCT FROM 'absent')
+        GROUP BY t.read_table, t.source_table, t.is_of_rules
     ), engine AS MATERIALIZED (
         SELECT DISTINCT e.engine FROM ends e
         WHERE e.is_last AND NOT EXISTS (
             SELECT FROM ends other WHERE other.route = e.route
               AND 'false' IN (other.begins ->> 'active', other.leads ->> 'active') IS TRUE)
     ), others AS MATERIALIZED (
-        SELECT e.engine, (SELECT string_agg(o.engine, ', ' ORDER BY o.engine) FROM engine o WHERE o.engine <> e.engine)
-                   AS told
+        SELECT e.engine, (SELECT string_agg(o.engine, ', ' ORDER BY o.engine COLLATE "C")
+                          FROM engine o WHERE o.engine <> e.engine) AS told
         FROM (SELECT DISTINCT d.engine FROM ends d WHERE d.is_last) e
     ), judged AS MATERIALIZED (
         SELECT e.*, array_remove(ARRAY[
                    CASE WHEN e.engine IN ('a workflow', 'a flow') THEN 'what it assigns is never read' END,
-                   CASE WHEN e.leads ->> 'active' = 'false' THEN 'it is inactive'
-                        WHEN e.begins ->> 'active' = 'false' THEN 'the start is inactive' END,
+                   CASE WHEN e.begins ->> 'active' = 'false' THEN 'the start is inactive' END,
+                   CASE WHEN e.leads ->> 'active' = 'false' THEN 'it is inactive' END,
                    -- a table is called by its name, and routes by it whether or not its description is read
                    CASE WHEN e.state <> 'resolved' AND e.direction = 'out' AND e.kind !~ '^RUNS_'
                              AND e.to_table <> 'sys_db_object' THEN 'the other end is ' || e.state END,
-                   CASE WHEN e.leads ->> 'condition' <> '' THEN 'only if ' || (e.leads ->> 'condition')
-                        WHEN e.begins ->> 'condition' <> '' THEN 'only if ' || (e.begins ->> 'condition') END,
-                   CASE WHEN 'true' IN (e.begins ->> 'opaque', e.leads ->> 'opaque')
-                        THEN 'a script decides, which is never read'
-                        WHEN (e.leads ->> 'opaque' IS NULL AND e.to_table IN ('sysrule_assignment',
-                                  'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task', 'awa_queue'))
-                          OR (e.step = 1 AND e.begins ->> 'opaque' IS NULL AND e.from_table IN ('sysrule_assignment',
-                                  'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task', 'awa_queue'))
-                        THEN 'whether a script decides is not known' END,
+                   t.begin_condition, t.begin_script,
+                   nullif(t.lead_condition, t.begin_condition), nullif(t.lead_script, t.begin_script),
                    CASE WHEN e.move = 21 THEN 'only for records that the row fits' END,
                    CASE WHEN e.is_late THEN 'unless an earlier rule matches' END,
                    r.told,
-                   CASE WHEN e.move IN (17, 18, 23) THEN (SELECT b.tables FROM blind b) END,
                    CASE WHEN e.is_last THEN 'so may ' || o.told || ', in no defined order' END
                ], NULL) AS notes
         FROM ends e
+        CROSS JOIN LATERAL (
+            SELECT 'only if ' || nullif(e.begins ->> 'condition', '') AS begin_condition,
+                   'only if ' || nullif(e.leads ->> 'condition', '') AS lead_condition,
+                   CASE WHEN e.begins ->> 'opaque' = 'true' THEN 'a script decides, which is never read'
+                        WHEN e.step = 1 AND e.begins ->> 'opaque' IS NULL AND e.from_table IN ('sysrule_assignment',
+                             'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task', 'awa_queue')
+                        THEN 'whether a script decides is not known' END AS begin_script,
+                   CASE WHEN e.leads ->> 'opaque' = 'true' THEN 'a script decides, which is never read'
+                        WHEN e.leads ->> 'opaque' IS NULL AND e.to_table IN ('sysrule_assignment',
+                             'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task', 'awa_queue')
+                        THEN 'whether a script decides is not known' END AS lead_script) t
         LEFT JOIN rests r ON r.read_table = e.read_table AND r.source_table = split_part(e.source, ':', 1)
+                         AND r.is_of_rules = (e.move IN (17, 18, 23))
         LEFT JOIN others o ON o.engine = e.engine
     )
     SELECT c::bigint, c::integer, c, c, c, c, c::boolean, c FROM {tenant}.check_node($1) c
     UNION ALL
     SELECT j.route, j.step, j.from_id, j.kind, j.to_id,
-           format(j.reason, coalesce(j.from_name, '?'), coalesce(j.to_name, '?'), j.from_key, j.to_key,
+           format(j.reason, coalesce('''' || j.from_name || '''', '?'), coalesce('''' || j.to_name || '''', '?'),
+                  j.from_key, j.to_key,
                   split_part(j.source, ':', 3))
            || coalesce(' (order ' || nullif(j.place, '') || ')', '')
            || CASE WHEN j.notes = '{}' THEN '' ELSE '; ' || array_to_string(j.notes, '; ') END,
