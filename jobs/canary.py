@@ -86,8 +86,8 @@ class Signs:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What a run's canaries found, and on which table; empty where there was none to ask."""
+class Honesty:
+    """How honestly an instance answers queries: what a run's canaries found, and on which table, if on any."""
 
     table: str = ""
     unknown_field: UnknownField = "unknown"
@@ -100,7 +100,7 @@ class Findings:
         return self.times in {"utc", "unknown"}
 
     def document(self) -> dict[str, str]:
-        """Give the findings as an event's fields and a run's row have them."""
+        """Give it as an event's fields and a run's row have it."""
         return asdict(self)
 
     def warnings(self) -> list[str]:
@@ -176,12 +176,12 @@ def judge_times(signs: Signs, *, moment: str) -> Times:
     return "dropped" if moment in times or len(times) > 1 else "shifted"
 
 
-def read_findings(document: Mapping[str, Any] | None) -> Findings | None:
-    """Read findings from a run's row; None where its canaries were not sent."""
+def read_honesty(document: Mapping[str, Any] | None) -> Honesty | None:
+    """Read it from a run's row; None where its canaries were not sent."""
     return (
         None
         if document is None
-        else Findings(**{name: document[name] for name in _FIELDS if name in document})
+        else Honesty(**{name: document[name] for name in _FIELDS if name in document})
     )
 
 

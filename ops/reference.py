@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import UUID
 
 import worker
-from jobs.canary import Findings
+from jobs.canary import Honesty
 from jobs.errors import Failure, UsageFailure
 from jobs.events import KINDS, SCHEDULER_TICKED, Event
 from jobs.examination import Examined, describe_scope, describe_table
@@ -372,7 +372,7 @@ def _example_examination() -> dict[str, object]:
         "acme",
         tables=[Examined("sys_user_group", "complete"), denied],
         warnings=[f"{describe_scope('useraccount')[0].partition(':')[0]}: …"],
-        canaries=Findings("sc_catalog", "drops_term", "holds", "utc").document(),
+        canaries=Honesty("sc_catalog", "drops_term", "holds", "utc").document(),
         error=None,
         coverage_changes=[{"table": "awa_queue", "from": "complete", "to": "denied"}],
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.canary import MOST_REQUESTS, Findings
+from jobs.canary import MOST_REQUESTS, Honesty
 from jobs.errors import OutsideSurface
 from jobs.events import Event
 from jobs.surface import read_surface
@@ -18,7 +18,7 @@ from tests.contract.scripted_instance import open_reader
 from worker.sync.canaries import send_canaries
 
 CATALOGS, GROUPS = "sc_catalog", "sys_user_group"
-HONEST = Findings(CATALOGS, "drops_term", "holds", "utc")
+HONEST = Honesty(CATALOGS, "drops_term", "holds", "utc")
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +32,21 @@ def simulator(certificates: Certificates) -> Iterator[Simulator]:
         yield s
 
 
-def send(simulator: Simulator, certificates: Certificates) -> Findings:
+def send(simulator: Simulator, certificates: Certificates) -> Honesty:
     """Send the canaries; every request is told of, none is more than they may take or touches what is forbidden."""
     told: list[Event] = []
 
-    async def main() -> Findings:
+    async def main() -> Honesty:
         async with open_reader(simulator.url, certificates) as client:
             return await send_canaries(client, read_surface(), emit=told.append)
 
-    findings = asyncio.run(main())
+    honesty = asyncio.run(main())
     asked = [request for request in simulator.requests if request["table"]]
     assert 0 < len(asked) <= MOST_REQUESTS
     assert len([event for event in told if event.kind.name.startswith("request.")]) == len(asked)
     assert {request["method"] for request in asked} == {"GET"}
     assert simulator.instance.touches == {}
-    return findings
+    return honesty
 
 
 def test_an_instance_as_it_comes_takes_three_requests(
@@ -60,14 +60,14 @@ def test_the_property_that_makes_invalid_queries_return_nothing_is_seen(
     simulator: Simulator, certificates: Certificates
 ) -> None:
     simulator.instance.returns_no_rows = True
-    assert send(simulator, certificates) == Findings(CATALOGS, "returns_no_rows", "holds", "utc")
+    assert send(simulator, certificates) == Honesty(CATALOGS, "returns_no_rows", "holds", "utc")
 
 
 def test_a_query_that_is_refused_for_its_field_is_told(
     simulator: Simulator, certificates: Certificates
 ) -> None:
     simulator.instance.access[CATALOGS] = Access(refuses_fields=True)
-    assert send(simulator, certificates) == Findings(CATALOGS, "refused", "holds", "utc")
+    assert send(simulator, certificates) == Honesty(CATALOGS, "refused", "holds", "utc")
 
 
 def test_a_query_acl_that_drops_comparisons_is_seen(simulator: Simulator, certificates: Certificates) -> None:
@@ -75,8 +75,8 @@ def test_a_query_acl_that_drops_comparisons_is_seen(simulator: Simulator, certif
         changed = {"sys_id": row["sys_id"], "sys_updated_on": "2020-02-02 02:02:02"}
         simulator.store.put(CATALOGS, [changed])
     simulator.instance.access[CATALOGS] = Access(strip_range=True)
-    findings = send(simulator, certificates)
-    assert (findings.range, findings.times) == ("dropped", "dropped")
+    honesty = send(simulator, certificates)
+    assert (honesty.range, honesty.times) == ("dropped", "dropped")
 
 
 @pytest.mark.parametrize("hours", [-7, 1, 5.5, 13])
@@ -85,9 +85,9 @@ def test_a_user_in_another_zone_is_found_by_a_time_that_is_known(
 ) -> None:
     """R14: literals read in the user's zone are found out before any read rests on them."""
     simulator.instance.zone_offset_seconds = hours * 3_600
-    findings = send(simulator, certificates)
-    assert (findings.times, findings.range) == ("shifted", "holds")
-    assert not findings.trusts_times
+    honesty = send(simulator, certificates)
+    assert (honesty.times, honesty.range) == ("shifted", "holds")
+    assert not honesty.trusts_times
 
 
 @pytest.mark.parametrize("access", [Access(denied=True), Access(absent=True), Access(hidden=frozenset("*"))])
@@ -96,9 +96,9 @@ def test_where_a_table_gives_no_row_the_next_one_is_asked(
 ) -> None:
     simulator.instance.access[CATALOGS] = access
     simulator.instance.zone_offset_seconds = 3_600
-    findings = send(simulator, certificates)
-    assert findings.table == GROUPS
-    assert findings.times == "shifted"
+    honesty = send(simulator, certificates)
+    assert honesty.table == GROUPS
+    assert honesty.times == "shifted"
 
 
 def test_where_no_table_can_be_read_nothing_is_known(
@@ -106,7 +106,7 @@ def test_where_no_table_can_be_read_nothing_is_known(
 ) -> None:
     for table in (CATALOGS, GROUPS):
         simulator.instance.access[table] = Access(absent=True)
-    assert send(simulator, certificates) == Findings()
+    assert send(simulator, certificates) == Honesty()
 
 
 def test_a_canary_goes_to_no_other_table(simulator: Simulator, certificates: Certificates) -> None:

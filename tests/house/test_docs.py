@@ -127,3 +127,8 @@ def test_an_adr_is_short_and_they_are_numbered_without_a_gap() -> None:
         lines = page.read_text("utf-8").splitlines()
         assert lines[0].startswith(f"# {number}. ")
         assert len(lines) <= LONGEST_ADR, page.name
+
+
+def test_the_glossary_has_each_word_once_in_order() -> None:
+    words = re.findall(r"(?m)^\*\*(.+?)\.\*\*", (ROOT / "docs/glossary.md").read_text("utf-8"))
+    assert words == sorted(set(words), key=str.lower)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.canary import read_findings
+from jobs.canary import read_honesty
 from ops.simulator.access import Access
 from tests.integration.slice_case import CANARIES, Case, is_canary
 
@@ -40,9 +40,9 @@ async def test_times_in_another_zone_are_told_and_no_read_is_bounded_by_them(cas
     ways = {table["table_name"]: table["way"] for table in run["tables"]}
     assert (run["state"], ways[GROUPS]) == ("published", "fetch")
     assert run["canaries"] == {**HONEST, "times": "shifted"}
-    findings = read_findings(run["canaries"])
-    assert findings is not None
-    [warning] = findings.warnings()
+    honesty = read_honesty(run["canaries"])
+    assert honesty is not None
+    [warning] = honesty.warnings()
     assert warning.startswith("times_shifted")
     since = [r for r in list(case.simulator.requests)[asked:] if not is_canary(r)]
     assert not [r for r in since if "sys_updated_on>" in r["query"].get("sysparm_query", "")]

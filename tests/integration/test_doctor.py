@@ -55,7 +55,7 @@ async def test_an_account_that_may_read_everything_lacks_nothing(case: Case) -> 
     assert set(verdicts(found)) >= SURFACE.tables.keys() | DISCOVERED
     assert set(verdicts(found).values()) == {"complete"}
     assert found.is_fine
-    assert (found.findings.range, found.findings.times) == ("holds", "utc")
+    assert (found.honesty.range, found.honesty.times) == ("holds", "utc")
     codes = [warning.partition(":")[0] for warning in found.warnings]
     assert codes == ["account_could_write", "unknown_field_dropped"]
 

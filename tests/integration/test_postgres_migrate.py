@@ -99,6 +99,14 @@ async def test_a_tenant_that_fails_is_told_and_the_others_are_brought_up(empty: 
             current=["b-current"],
             failed=[{"tenant": "a-broken", "error": "DuplicateTable 42P07"}],
         )
+        trail = await admin.execute(
+            """SELECT detail ->> 'schema' AS schema, (detail -> 'version')::int AS version
+               FROM control.audit_events WHERE action = 'schema.migrated' ORDER BY audit_id"""
+        )
+        assert [tuple(row.values()) for row in await trail.fetchall()] == [
+            ("control", LATEST),
+            ("tenant_c_behind", schema.latest_version("tenant")),
+        ]
     async with open_connection(empty.app_url, purpose="test") as app:
         await check_version(app, "tenant_c_behind")
         needed = schema.latest_version("tenant")

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.canary import (
     Canary,
-    Findings,
+    Honesty,
     Sign,
     Signs,
     Times,
@@ -19,7 +19,7 @@ from jobs.canary import (
     judge_times,
     judge_unknown_field,
     parse_signs,
-    read_findings,
+    read_honesty,
 )
 from jobs.errors import ResponseInvalid
 from jobs.surface import read_surface
@@ -75,7 +75,7 @@ def test_times_are_judged_by_what_comes_for_the_time_of_a_row_that_is_there(
     found: Signs, times: Times
 ) -> None:
     assert judge_times(found, moment=THEN) == times
-    assert Findings(times=times).trusts_times == (times in {"utc", "unknown"})
+    assert Honesty(times=times).trusts_times == (times in {"utc", "unknown"})
 
 
 def test_a_range_that_gives_what_cannot_be_was_dropped() -> None:
@@ -89,31 +89,31 @@ def test_a_field_that_there_is_not_gives_all_or_nothing() -> None:
 
 
 def test_what_is_as_it_should_be_gives_no_warning() -> None:
-    assert Findings().warnings() == []
-    assert Findings("sc_catalog", "returns_no_rows", "holds", "utc").warnings() == []
-    assert Findings("sc_catalog", "drops_term", "holds", "utc").warnings() == []
+    assert Honesty().warnings() == []
+    assert Honesty("sc_catalog", "returns_no_rows", "holds", "utc").warnings() == []
+    assert Honesty("sc_catalog", "drops_term", "holds", "utc").warnings() == []
 
 
 def test_what_is_not_is_told_with_its_code_its_table_and_what_to_do() -> None:
-    dropped = Findings("sc_catalog", "drops_term", "dropped", "dropped")
+    dropped = Honesty("sc_catalog", "drops_term", "dropped", "dropped")
     range_told, times_told = dropped.warnings()
     assert range_told.startswith("range_dropped: ")
     assert times_told.startswith("times_dropped: ")
     assert "sc_catalog" in range_told
     assert "query_range" in times_told
-    [zone] = Findings("sc_catalog", times="shifted").warnings()
+    [zone] = Honesty("sc_catalog", times="shifted").warnings()
     assert zone.startswith("times_shifted: ")
     assert "GMT" in zone
     [default] = dropped.describe_default()
     assert "glide.invalid_query.returns_no_rows" in default
-    assert Findings(unknown_field="returns_no_rows").describe_default() == []
+    assert Honesty(unknown_field="returns_no_rows").describe_default() == []
 
 
 def test_findings_go_through_a_runs_row_and_come_back() -> None:
-    findings = Findings("sc_catalog", "refused", "holds", "shifted")
-    assert read_findings(json.loads(json.dumps(findings.document()))) == findings
-    assert read_findings({**findings.document(), "of a later release": "x"}) == findings
-    assert read_findings(None) is None
+    honesty = Honesty("sc_catalog", "refused", "holds", "shifted")
+    assert read_honesty(json.loads(json.dumps(honesty.document()))) == honesty
+    assert read_honesty({**honesty.document(), "of a later release": "x"}) == honesty
+    assert read_honesty(None) is None
 
 
 def test_an_answer_is_taken_as_it_comes_and_counted_with_what_is_hidden() -> None:

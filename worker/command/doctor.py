@@ -47,7 +47,7 @@ def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> in
             asked.name,
             tables=found.tables,
             warnings=found.warnings,
-            canaries=found.findings.document(),
+            canaries=found.honesty.document(),
             error=found.error,
             coverage_changes=changes,
         )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jobs.canary import read_findings
+from jobs.canary import read_honesty
 from jobs.errors import ErrorDocument
 from jobs.examination import Examined
 from worker.command.output import format_time
@@ -115,8 +115,8 @@ def _describe_table(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe_warnings(canaries: Mapping[str, Any] | None) -> list[str]:
-    findings = read_findings(canaries)
-    return findings.warnings() if findings else []
+    honesty = read_honesty(canaries)
+    return honesty.warnings() if honesty else []
 
 
 def _run_seconds(row: Mapping[str, Any]) -> float | None:

@@ -7,6 +7,7 @@ long it may wait and run; an advisory lock makes a second `migrate` wait for the
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -15,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import schema
 from jobs.errors import DatabaseUnsafe, Failure
+from jobs.events import MIGRATED
 from jobs.names import reader_role
 from worker.postgres.connection import Connection, compose_text, fetch_rows, fetch_value
 
@@ -44,8 +46,11 @@ async def migrate(connection: Connection, *, app_url: str | None, today: date) -
     await _run(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
         await _assert_roles(connection, app_url=app_url)
+        before = await _read_version_as_owner(connection, "control", None)
         report.control = await _migrate_area(connection, "control", None)
         await _make_audit_partitions(connection, today)
+        if report.control != before:
+            await _record_migrated(connection, "control", report.control)
         for tenant in await fetch_rows(connection, "control", "list_schemas"):
             await _migrate_tenant(connection, tenant["name"], tenant["schema_name"], report)
     finally:
@@ -88,15 +93,32 @@ async def _migrate_tenant(
     connection: Connection, name: str, tenant_schema: str, report: MigrationReport
 ) -> None:
     try:
+        before = await _read_version_as_owner(connection, "tenant", tenant_schema)
         async with connection.transaction():
-            await _run(connection, "SET LOCAL ROLE zaptik_owner")
-            before = await read_version(connection, "tenant", tenant_schema)
-        async with connection.transaction():
-            await provision_schema(connection, tenant_schema)
+            version = await provision_schema(connection, tenant_schema)
+            if version != before:
+                await _record_migrated(connection, tenant_schema, version)
     except Exception as error:  # noqa: BLE001  one tenant's failure is told and not in the way of others
         report.failed.append({"tenant": name, "error": _describe_failure(error)})
     else:
         (report.current if before == schema.latest_version("tenant") else report.migrated).append(name)
+
+
+async def _read_version_as_owner(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
+    async with connection.transaction():
+        await _run(connection, "SET LOCAL ROLE zaptik_owner")
+        return await read_version(connection, area, tenant_schema)
+
+
+async def _record_migrated(connection: Connection, name: str, version: int) -> None:
+    """Add the audit event, once the trail has its partitions."""
+    async with connection.transaction():
+        await _run(connection, "SET LOCAL ROLE zaptik_owner")
+        await fetch_rows(
+            connection, "control", "insert_event", action=MIGRATED.name, tenant_id=None, run=None,
+            detail=json.dumps({"schema": name, "version": version}),
+        )  # fmt: skip
+        await _run(connection, "SET LOCAL ROLE NONE")  # an enclosing transaction goes on as the administrator
 
 
 async def _migrate_area(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:

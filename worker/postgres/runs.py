@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from jobs.canary import Findings, read_findings
+from jobs.canary import Honesty, read_honesty
 from jobs.retry import Fate
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
 
@@ -103,10 +103,10 @@ async def claim_quarantined(
     return ClaimedRun(run_id=run_id, **row) if row else None
 
 
-async def read_canaries(connection: Connection, run: ClaimedRun) -> Findings | None:
+async def read_canaries(connection: Connection, run: ClaimedRun) -> Honesty | None:
     """Give what the run's canaries found in an earlier slice, None where none has sent them."""
     async with in_tenant_rows(connection, run.tenant_id):
-        return read_findings(await fetch_value(connection, "control", "read_canaries", run=run.run_id))
+        return read_honesty(await fetch_value(connection, "control", "read_canaries", run=run.run_id))
 
 
 async def read_run_before(connection: Connection, run: ClaimedRun) -> UUID | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from jobs.canary import (
     MOST_REQUESTS,
     Canary,
-    Findings,
+    Honesty,
     Signs,
     choose_tables,
     judge_range,
@@ -20,17 +20,17 @@ from jobs.surface import Surface, Table
 from worker.servicenow import Client
 
 
-async def send_canaries(client: Client, surface: Surface, *, emit: Emit) -> Findings:
+async def send_canaries(client: Client, surface: Surface, *, emit: Emit) -> Honesty:
     """Send the canaries to the first table that can be read and has rows; what gives no answer stays unknown.
 
     Failures of the instance as a whole are raised.
     """
     sender = _Sender(client, emit)
     for table in choose_tables(surface):
-        findings = await sender.send(table)
-        if findings is not None:
-            return findings
-    return Findings()
+        honesty = await sender.send(table)
+        if honesty is not None:
+            return honesty
+    return Honesty()
 
 
 class _Sender:
@@ -41,31 +41,31 @@ class _Sender:
         self._emit = emit
         self._left = MOST_REQUESTS
 
-    async def send(self, table: Table) -> Findings | None:
+    async def send(self, table: Table) -> Honesty | None:
         """Send all to one table; None where it gives no row to go by."""
-        signs, findings = await self._begin(table)
+        signs, honesty = await self._begin(table)
         if signs is None or not signs.rows:
             return None
         if moment := signs.find_moment():
             found = await self._ask(table, "times", moment=moment)
-            findings = replace(findings, times=judge_times(found, moment=moment) if found else "unknown")
+            honesty = replace(honesty, times=judge_times(found, moment=moment) if found else "unknown")
         after = await self._ask(table, "range")
-        return replace(findings, range=judge_range(after) if after else "unknown")
+        return replace(honesty, range=judge_range(after) if after else "unknown")
 
-    async def _begin(self, table: Table) -> tuple[Signs | None, Findings]:
+    async def _begin(self, table: Table) -> tuple[Signs | None, Honesty]:
         """Ask for a field that there is not: where the term is dropped, what comes is a sample of the table."""
-        findings = Findings(table.name)
+        honesty = Honesty(table.name)
         try:
             signs = await self._fetch(table, "unknown_field")
         except TableAbsent:
-            return None, findings
+            return None, honesty
         except TableDenied:  # the table is denied, or such a query of it
             sample = await self._ask(table, "sample")
-            return sample, replace(findings, unknown_field="refused") if sample else findings
+            return sample, replace(honesty, unknown_field="refused") if sample else honesty
         except ResponseInvalid:
-            return await self._ask(table, "sample"), findings
-        findings = replace(findings, unknown_field=judge_unknown_field(signs))
-        return (signs if signs.rows else await self._ask(table, "sample")), findings
+            return await self._ask(table, "sample"), honesty
+        honesty = replace(honesty, unknown_field=judge_unknown_field(signs))
+        return (signs if signs.rows else await self._ask(table, "sample")), honesty
 
     async def _ask(self, table: Table, canary: Canary, *, moment: str = "") -> Signs | None:
         try:

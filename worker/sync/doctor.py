@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from jobs.canary import Findings
+from jobs.canary import Honesty
 from jobs.errors import (
     CredentialsMissing,
     CredentialsRejected,
@@ -56,7 +56,7 @@ class Examination:
 
     tables: tuple[Examined, ...] = ()
     warnings: tuple[str, ...] = ()
-    findings: Findings = field(default_factory=Findings)
+    honesty: Honesty = field(default_factory=Honesty)
     error: ErrorDocument | None = None
 
     @property
@@ -155,20 +155,20 @@ class _Doctor:
 
     async def _ask(self, client: Client) -> Examination:
         scope = await client.fetch_scope(emit=self.emit)
-        findings = Findings()
+        honesty = Honesty()
         try:
-            findings = await send_canaries(client, self._surface, emit=self.emit)
+            honesty = await send_canaries(client, self._surface, emit=self.emit)
         except InstanceFailure as failure:
             self._stopped = failure
         await self._look_at_all(client, self._surface.tables.values())
         if self._stopped is None:
             await self._look_at_discovered(client)
-        warnings = (*describe_scope(scope), *findings.warnings(), *findings.describe_default())
+        warnings = (*describe_scope(scope), *honesty.warnings(), *honesty.describe_default())
         refused = (
             self._stopped if isinstance(self._stopped, (CredentialsRejected, CredentialsMissing)) else None
         )
         return Examination(
-            tuple(self._tables), warnings, findings, error=refused.document() if refused else None
+            tuple(self._tables), warnings, honesty, error=refused.document() if refused else None
         )
 
     async def _look_at_all(self, client: Client, tables: Iterable[Table]) -> None:

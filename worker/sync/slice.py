@@ -150,12 +150,12 @@ class _Slice:
 
     async def _send_canaries(self, client: Client) -> None:
         """See once a run how honestly the instance answers; what was found holds for every slice of it."""
-        findings = await runs.read_canaries(self._connection, self._run)
-        if findings is None:
-            findings = await send_canaries(client, self._surface, emit=self._trail.emit)
-            self._trail.emit(Event(CANARIES_CHECKED, findings.document()))
+        honesty = await runs.read_canaries(self._connection, self._run)
+        if honesty is None:
+            honesty = await send_canaries(client, self._surface, emit=self._trail.emit)
+            self._trail.emit(Event(CANARIES_CHECKED, honesty.document()))
             self._requests_apart += await self._record_unwritten()
-        self._trusts_times = findings.trusts_times
+        self._trusts_times = honesty.trusts_times
 
     async def _wait(self, seconds: float) -> None:
         """Wait as long as the instance wants; where the process stops meanwhile, the slice ends."""
