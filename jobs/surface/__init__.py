@@ -106,6 +106,13 @@ class Table:
         return (*self.fields, *STATE_FIELDS) if self.can_be_reread else self.fields
 
     @property
+    def referring(self) -> dict[str, tuple[str, ...]]:
+        """The fields that edges have as their source, and what a row must have for each to say one or none."""
+        if self.link:
+            return {self.link.end.field: (self.link.start.field, self.link.end.field)}
+        return {field: (field,) for field in self.references}
+
+    @property
     def fields_hash(self) -> str:
         """Name the set of fields in the audit trail, 12 hex digits."""
         return hashlib.sha256(",".join(self.asked).encode()).hexdigest()[:12]

@@ -265,8 +265,8 @@ WITH staged AS MATERIALIZED (
     WHERE p.run_id = %(run)s::uuid
     ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
 ), seen AS MATERIALIZED (
-    SELECT p.table_name, k.id, bool_and(p.scanned) AS scanned
-    FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C")
+    SELECT p.table_name, k.id, bool_and(p.scanned) AS scanned, string_to_array(string_agg(k.no, ','), ',') AS withheld
+    FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", no text)
     WHERE p.run_id = %(run)s::uuid GROUP BY p.table_name, k.id
 ), compared AS (
     SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind,
@@ -274,11 +274,13 @@ WITH staged AS MATERIALIZED (
            coalesce(s.attributes, e.attributes) AS attributes,
            coalesce(s.hash, e.hash) AS hash, coalesce(s.read_table, e.read_table) AS read_table,
            -- With its record, as that one's fate says. Else where the table that said it was read completely, and
-           -- gave the record anew, or no longer has it while the record's base gave it anew or has it no longer.
+           -- gave the record anew, or no longer has it while the record's base gave it anew or has it no longer. A
+           -- record that is given without the field says nothing of it.
            s."from" IS NULL AND CASE
                WHEN g.sys_id IS NOT NULL THEN coalesce(g.fate, 'deleted') = 'deleted'
                WHEN NOT (e.read_table = ANY (%(closing)s::text[])
                          AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[])) THEN false
+               WHEN split_part(e.source, ':', 3) = ANY (own.withheld || base.withheld) THEN false
                WHEN own.id IS NOT NULL THEN NOT own.scanned
                WHEN base.id IS NULL THEN split_part(e.source, ':', 1) = ANY (%(listed)s::text[])
                ELSE NOT base.scanned AND (
@@ -553,6 +555,11 @@ ORDER BY table_name
 -- Note that a run asks whether a table changed since its read, which it does once.
 UPDATE {tenant}.table_read
 SET closing_at = clock_timestamp(), known = coalesce(known, rows), requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
+-- name: stand_table
+-- A table that is as it was read: what is known of it is known as of when it was asked after.
+UPDATE {tenant}.table_read SET begun_at = closing_at, requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
 -- name: close_table

@@ -23,11 +23,15 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What one table says of a record; of a link there is no node. `flag` is None where it may not be asked."""
+    """What one table says of a record; of a link there is no node. `flag` is None where it may not be asked.
+
+    `withheld` are the fields of edges that cannot be seen: what they said before is to stay.
+    """
 
     node: tuple[str, str, str, tuple[tuple[str, str], ...]] | None
     edges: frozenset[Edge]
     flag: str | None
+    withheld: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ def _build_image(table: Table, stored: Mapping[str, str], access: Access) -> Ima
     if link := table.link:
         ends = row.get(link.start.field), row.get(link.end.field)
         edges = {(f"{link.start.table}:{ends[0]}", link.kind, f"{link.end.table}:{ends[1]}", link.end.field)}
-        return Image(None, frozenset(edges if all(ends) else ()), None)
+        is_withheld = not {link.start.field, link.end.field} <= row.keys()
+        withheld = frozenset({link.end.field} if is_withheld else ())
+        return Image(None, frozenset(edges if all(ends) else ()), None, withheld)
     apart = {"sys_id", "sys_class_name", table.label, *table.references}
     attributes = tuple(sorted((name, value) for name, value in row.items() if name not in apart))
     own = row.get("sys_class_name") or table.name
@@ -76,7 +82,8 @@ def _build_image(table: Table, stored: Mapping[str, str], access: Access) -> Ima
     flag = None
     if table.flags and "script" not in access.fields_hidden:
         flag = str(bool(stored["script"])).lower()
-    return Image((table.kind or "", own, row.get(table.label, ""), attributes), frozenset(found), flag)
+    node = (table.kind or "", own, row.get(table.label, ""), attributes)
+    return Image(node, frozenset(found), flag, frozenset(table.references.keys() - row.keys()))
 
 
 @dataclass(frozen=True, slots=True)

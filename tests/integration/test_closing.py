@@ -12,6 +12,7 @@ from ops.simulator.access import Access
 from tests.integration.slice_case import Case, verdict_of
 from tests.integration.test_rereading import asked_of, check_like_whole, start, ways_of
 from worker.postgres import rereading, runs, tenants
+from worker.postgres.quarantine import read_revisions
 
 pytestmark = pytest.mark.anyio
 GROUPS, LINKS, RULES = "sys_user_group", "sc_cat_item_category", "sysrule_assignment"
@@ -83,6 +84,8 @@ async def test_a_table_that_stands_is_asked_after_once_and_keeps_its_time(case: 
     run = await finish(case, run_id)
     assert [r["path"] for r in asked_of(case, asked, table=GROUPS)] == [f"/api/now/stats/{GROUPS}"]
     assert as_of(run, GROUPS) == as_of(before, GROUPS)
+    [revision] = await read_revisions(case.app, case.tenant)
+    assert revision["as_of"] > as_of(before, GROUPS), "it was asked after since"
     asked = len(case.simulator.requests)
     assert (await case.sync())["state"] == "unchanged"
     assert len(asked_of(case, asked, table=GROUPS)) == 1, "a short run asks nothing further"

@@ -20,7 +20,10 @@ from worker.postgres.tenants import Tenant
 
 pytestmark = pytest.mark.anyio
 
-READ = {"node", "edge", "node_history", "edge_history", "feed", "reference"}  # whole
+READ = {
+    "node", "edge", "node_history", "edge_history", "feed", "reference", "finding", "finding_history",
+}  # fmt: skip
+RETENTION = {"forget_revisions", "prune_history"}
 READ_IN_PART = {"revision", "table_read"}
 SHOWN = (*(view for view in VIEWS if view.startswith("graph_v1_")), "node")
 # A consumer sets its own parameters, and may evaluate a text: it does no more than it could send.
@@ -60,7 +63,8 @@ async def test_another_tenant_is_closed(relation: str, reader: Connection, bysta
     "call",
     [
         "graph_v1_nodes_at(1)", "graph_v1_edges_at(1)", "graph_v1_diff(1, 2)", "graph_v1_neighbours('x')",
-        "graph_v1_routes('x')", "graph_v1_affected('x')", "check_revision(1)",
+        "graph_v1_routes('x')", "graph_v1_affected('x')", "check_revision(1)", "graph_v1_findings_at(1)",
+        "forget_revisions(30)", "prune_history(1)",
     ],
 )  # fmt: skip
 async def test_another_tenants_functions_are_closed(
@@ -215,10 +219,18 @@ async def test_every_view_is_its_callers_and_every_function_binds_its_names(
            FROM pg_proc WHERE pronamespace = %s::regnamespace""",
         tenant.schema_name,
     )
-    assert len(functions) == 8
-    assert {(row["prosecdef"], row["provolatile"], row["bound"], row["public"]) for row in functions} == {
-        (False, "s", True, False)
-    }
+    assert len(functions) == 9 + len(RETENTION)
+    for row in functions:
+        own = ("v", True) if row["proname"] in RETENTION else ("s", False)
+        assert (row["provolatile"], row["prosecdef"]) == own, row["proname"]
+        assert row["bound"], row["proname"]
+        assert not row["public"], row["proname"]
+
+
+@pytest.mark.parametrize("call", ["forget_revisions(30)", "prune_history(1)"])
+async def test_a_reader_lets_nothing_go(call: str, reader: Connection, tenant: Tenant) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for function"):
+        await ask(reader, f"SELECT * FROM {{tenant}}.{call}", within=tenant)  # noqa: S608
 
 
 async def test_a_schema_before_ours_in_the_path_leads_no_function_astray(

@@ -162,3 +162,30 @@ async def test_a_worker_that_was_paused_finds_its_lease_gone_when_it_publishes(c
     told: Event = case.events[-1]
     assert told.kind.name == "run.fenced"
     assert await case.read_graph() == before
+
+
+async def test_a_field_that_is_withheld_takes_no_edges_away_and_comes_back_as_it_is(case: Case) -> None:
+    """A field ACL leaves a field out with 200: that is no evidence that the reference is empty."""
+    await case.sync()
+    before = await read_fulfilled(case)
+    assert before
+    withheld = Access(fields_hidden=frozenset({"group"}))
+    for table in (ITEMS, "sc_cat_item_producer"):
+        case.simulator.instance.access[table] = withheld
+    moved = next(
+        row["sys_id"] for row in case.rows(ITEMS) if row["group"] and f"{ITEMS}:{row['sys_id']}" in before
+    )
+    case.simulator.instance.store.put(ITEMS, [{"sys_id": moved, "group": "", "name": "another"}])
+    assert (await case.sync(mode="full"))["state"] == "published"
+    assert await read_fulfilled(case) == before
+    case.simulator.instance.access.clear()
+    await case.sync(mode="full")
+    assert await read_fulfilled(case) == before - {f"{ITEMS}:{moved}"}
+
+
+async def read_fulfilled(case: Case) -> set[str]:
+    """Give which items have a group in the graph."""
+    _, edges = await case.read_graph()
+    return {
+        edge.from_id for edge in edges if edge.kind == "FULFILLED_BY" and edge.from_id.startswith(f"{ITEMS}:")
+    }

@@ -120,19 +120,17 @@ async def test_two_tenants_with_the_same_records_in_another_order_have_the_same_
 async def test_a_tenants_reader_sees_the_findings_and_changes_none(
     app: Connection, admin: Connection
 ) -> None:
-    """Where there is such a role when the schema is made."""
-    await admin.execute(
-        "DO $$ BEGIN IF to_regrole('reader_finders') IS NULL THEN CREATE ROLE reader_finders; END IF; END $$"
-    )
     tenant = await add_tenant(admin, "finders", url="https://finders.service-now.com", every_seconds=3600)
     await change_state(app, tenant.tenant_id, "active", reason=None)
     await run_once(app, tenant, [make(ITEM, 11)])
-    await admin.execute("GRANT USAGE ON SCHEMA tenant_finders TO reader_finders")
     async with admin.transaction():
         await admin.execute("SET LOCAL ROLE reader_finders")
         for source in ("graph_v1_findings", "graph_v1_findings_at(1)"):
             found = await read_own(admin, f"SELECT node_id FROM {{tenant}}.{source}", within=tenant)  # noqa: S608
             assert found == [{"node_id": make(ITEM, 11).id}]
+        with pytest.raises(psycopg.errors.NoDataFound, match="no published revision 2"):
+            await read_own(admin, "SELECT node_id FROM {tenant}.graph_v1_findings_at(2)", within=tenant)
+        raise psycopg.Rollback
     async with admin.transaction():
         await admin.execute("SET LOCAL ROLE reader_finders")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

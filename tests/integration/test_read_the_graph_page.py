@@ -74,7 +74,7 @@ def read_columns(page: str) -> dict[str, list[tuple[str, str]]]:
     """Give each described view's or function's columns with their types, as the reference has them."""
     described: dict[str, list[tuple[str, str]]] = {}
     for heading, body in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL):
-        columns = re.findall(r"^\| `(\w+)` \| ([a-z ]+) \|", body, re.MULTILINE)
+        columns = re.findall(r"^\| `(\w+)` \| ([a-z \[\]]+) \|", body, re.MULTILINE)
         for name in re.findall(r"[\w.]*(?:graph_v1_\w+|request_v1)", heading):
             described[name.rpartition(".")[2]] = columns
     return described
@@ -101,7 +101,7 @@ async def test_the_reference_names_every_view_and_function_with_its_columns(
         row["name"]: [(column, names.get(kind, kind)) for column, kind in row["columns"]] for row in rows
     }
     # a view whose rows a function gives is told apart from it here
-    for view in ("graph_v1_nodes", "graph_v1_edges"):
+    for view in ("graph_v1_nodes", "graph_v1_edges", "graph_v1_findings"):
         there[view] = there[f"{view}_at"]
     described = read_columns(REFERENCE)
     assert described.keys() == there.keys()

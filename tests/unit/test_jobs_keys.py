@@ -17,3 +17,23 @@ def test_a_key_says_how_often_and_when_its_record_was_changed() -> None:
 def test_what_was_not_read_or_is_no_number_is_left_out() -> None:
     rows = [{"sys_id": KEY}, {"sys_id": KEY, "sys_mod_count": "many", "sys_updated_on": ""}]
     assert json.loads(build_keys(rows)) == [{"id": KEY}, {"id": KEY}]
+
+
+def test_a_key_says_which_references_its_record_came_without() -> None:
+    rows = [
+        {"sys_id": KEY, "group": ""},
+        {"sys_id": KEY, "parent": KEY},
+        {"sys_id": KEY, "group": KEY, "parent": ""},
+    ]
+    referring = {"group": ("group",), "parent": ("parent",)}
+    assert [key.get("no") for key in json.loads(build_keys(rows, referring=referring))] == [
+        "parent",
+        "group",
+        None,
+    ]
+
+
+def test_the_key_of_a_link_misses_its_edge_where_either_end_is_withheld() -> None:
+    rows = [{"sys_id": KEY, "role": KEY}, {"sys_id": KEY, "role": KEY, "group": KEY}]
+    keys = json.loads(build_keys(rows, referring={"role": ("group", "role")}))
+    assert [key.get("no") for key in keys] == ["role", None]

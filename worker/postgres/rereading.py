@@ -122,6 +122,13 @@ async def read_closable(
     return [row["table_name"] for row in rows]
 
 
+async def stand_table(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Note that a table was, when it was asked after, as it was read: its rows are no newer, what is known is."""
+    await _act(connection, run, "stand_table", events, table=table, requests=requests)
+
+
 async def note_closing(
     connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
 ) -> None:

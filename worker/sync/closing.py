@@ -50,12 +50,17 @@ class Closer(Reader):
         """Move the table to now, if what is known of it can be brought to what it is now."""
         if self._crawl.must_pause():
             return
+        # Before it is asked, so that what is known then is not older than the time says.
+        await self._put(rereading.note_closing, table=self.table.name)
         now: Aggregates | None = None
         with suppress(*_FRUITLESS):
             now = await self._aggregate()
         self.is_asked = True
-        await self._put(rereading.note_closing, table=self.table.name)
-        if now is None or now == self._read.aggregates:
+        if now is None:
+            await self._put(rereading.count_requests, table=self.table.name)
+            return
+        if now == self._read.aggregates:
+            await self._put(rereading.stand_table, table=self.table.name)
             return
         found: Aggregates | None = None
         with suppress(*_FRUITLESS):

@@ -70,8 +70,14 @@ async def _close(crawl: Crawl, coverage: Coverage, *, earlier: Collection[str]) 
 
 
 async def _crawl(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
-    if not await _read_tables(crawl, crawl.surface.tables.values(), progress) or crawl.must_pause():
-        return None
+    tables = crawl.surface.tables.values()
+    # Last what no closing pass can bring up to date.
+    for part in (
+        [table for table in tables if table.can_be_reread],
+        [table for table in tables if not table.can_be_reread],
+    ):
+        if not await _read_tables(crawl, part, progress) or crawl.must_pause():
+            return None
     discovery = crawl.surface.discovery
     if discovery is None:
         return Coverage(crawl.surface)

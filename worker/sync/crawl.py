@@ -76,6 +76,7 @@ class Reader:
 
     def __init__(self, crawl: Crawl, table: Table, read: TableRead | None) -> None:
         self.table = table
+        self._referring = table.referring
         self._crawl = crawl
         self._trail = crawl.trail.branch()
         self._is_begun = read is not None
@@ -119,14 +120,15 @@ class Reader:
         client = self._crawl.client
         if self._asides is None:
             self._asides = await self._read_asides()
-        fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
-        page = fetched.page
-        self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
-        self._position = next_position(
-            self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
-        )
-        if page.rows:
-            await self._keep(page, asides=self._asides.read)
+        async with self._crawl.writer.room:
+            fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
+            page = fetched.page
+            self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
+            self._position = next_position(
+                self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
+            )
+            if page.rows:
+                await self._keep(page, asides=self._asides.read)
 
     async def _read_asides(self) -> Asides:
         asides = await AsideReader(
@@ -165,7 +167,11 @@ class Reader:
             requests=taken.requests,
             part=part or build_part(self.table, page.rows, asides=asides),
             base=self.table.base,
-            keys=build_keys(page.rows, called_by=self.table.key),
+            keys=build_keys(
+                page.rows,
+                called_by=self.table.key,
+                referring=self._referring if part is None else {},
+            ),
             scanned=part is not None,
         )
 

@@ -134,8 +134,9 @@ class Rereader(Reader):
 
     async def _scan(self) -> None:
         client = self._crawl.client
-        fetched = await client.fetch_keys(self.table, self._position, emit=self._trail.emit)
-        await self._take(fetched, part=_NOTHING)
+        async with self._crawl.writer.room:
+            fetched = await client.fetch_keys(self.table, self._position, emit=self._trail.emit)
+            await self._take(fetched, part=_NOTHING)
         if self._position.ended:
             self._way = "fetch"
             await self._put(rereading.turn_to_fetch, table=self.table.name)

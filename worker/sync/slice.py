@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -220,7 +221,7 @@ class _Slice:
             self._run,
             surface=coverage.surface,
             reads=staging.sort_reads(chosen),
-            as_of=self._run.started_at,
+            as_of=self._find_as_of(chosen),
             events=changes,
             guard=Guard(settings.guard_removed_rows, settings.guard_removed_share),
         )
@@ -231,6 +232,11 @@ class _Slice:
             self._tell(Event(REVISION_QUARANTINED, {"revision": published.revision, **held}))
         self._tell(Event(PUBLISHED, {"phase": "all", "seconds": time.monotonic() - began}))
         self._tell(Event(RUN_ENDED, self._describe_end(published, reads, coverage)))
+
+    def _find_as_of(self, reads: Mapping[str, TableRead]) -> datetime:
+        """Give when the complete table that was asked for longest ago was: a closing pass moves that on."""
+        asked = (read.begun_at for read in reads.values() if read.verdict == "complete" and read.begun_at)
+        return min(asked, default=self._run.started_at)
 
     async def _compare_coverage(self, reads: Mapping[str, TableRead]) -> list[Event]:
         """Give an event for each table whose verdict is another than in the run before."""

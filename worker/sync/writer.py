@@ -15,13 +15,19 @@ from worker.postgres.connection import Connection, translated_errors
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], Awaitable[None]]
 
-_WAITING = 8
+_WAITING = 4
+_IN_HAND = 6  # pages asked for or built, and not yet handed over: more than an instance answers at once
 
 
 class Writer:
-    """A queue of work for one connection; `run` does it until `finish`."""
+    """A queue of work for one connection; `run` does it until `finish`.
+
+    Whoever fetches a page holds `room` until it is handed over: so the pages in memory are few, however many tables
+    are read side by side.
+    """
 
     def __init__(self, connection: Connection) -> None:
+        self.room = asyncio.Semaphore(_IN_HAND)
         self._connection = connection
         self._queue: asyncio.Queue[Work | None] = asyncio.Queue(_WAITING)
 
