@@ -136,6 +136,10 @@ class Neighbourhood:
         """Give the edges of a kind that were read to lead to a node."""
         return self._into.get((node, kind), [])
 
+    def all_of(self, kind: str) -> list[Hop]:
+        """Give all edges of a kind that were read."""
+        return [hop for (_, found), hops in self._out.items() if found == kind for hop in hops]
+
     def lookups_of_start(self) -> list[str]:
         """Give the lookups that look in the table of the start, where it is a lookup's row."""
         tables = [hop.to_id for hop in self._out.get((self.start, "ROW_OF"), [])]

@@ -65,7 +65,8 @@ class Teller:
 
     def doubts(self) -> list[str]:
         """Name the tables of routing that are not known whole: an engine may assign that is not seen."""
-        return self._tell_verdicts((), engines=ENGINE_TABLES)
+        looked_in = {key_of(hop.to_id) for hop in self.around.all_of("LOOKS_IN")}
+        return self._tell_verdicts((), engines={*ENGINE_TABLES, *looked_in})
 
     def _tell_step(self, step: Step, index: int, *, rivals: set[str]) -> ToldStep:
         end = self._attributes(step.end)
@@ -92,10 +93,21 @@ class Teller:
             yield "unless an earlier rule matches"
         is_of_rules = move.at == TABLE and move.kind in {"APPLIES_TO", "CHANNEL_OF"}
         yield from self._tell_verdicts(
-            {hop.read_table, table_of(hop.source)}, engines=ENGINE_TABLES if is_of_rules else ()
+            {hop.read_table, table_of(hop.source)},
+            engines=self._engine_tables(step.start) if is_of_rules else (),
         )
         if others := sorted(rivals - {move.engine}):
             yield f"so may {', '.join(others)}, in no defined order"
+
+    def _engine_tables(self, table: str) -> set[str]:
+        """Name the tables by which the work of a table is assigned: of each lookup the one that it looks in, too."""
+        lookups = {hop.from_id for hop in self.around.edges_into(table, "APPLIES_TO")}
+        looked_in = {
+            key_of(hop.to_id)
+            for hop in self.around.all_of("LOOKS_IN")
+            if hop.from_id in lookups and not self._is_inactive(hop.from_id)
+        }
+        return {*ENGINE_TABLES, *looked_in}
 
     def _note_ends(self, step: Step, told: list[str]) -> Iterator[str]:
         if step.move.engine in UNREAD_ENGINES:

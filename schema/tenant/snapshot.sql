@@ -756,11 +756,14 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
          ), rests AS MATERIALIZED (
           SELECT t.read_table,
              t.source_table,
-             t.is_of_rules,
+             t.ruled,
              string_agg(format('table %s is %s'::text, k.name, COALESCE(v.verdict, 'not read'::text)), '; '::text ORDER BY (k.name COLLATE "C")) AS told
             FROM ((( SELECT DISTINCT s.read_table,
                      split_part(s.source, ':'::text, 1) AS source_table,
-                     (s.move = ANY (ARRAY[17, 18, 23])) AS is_of_rules
+                         CASE
+                             WHEN (s.move = ANY (ARRAY[17, 18, 23])) THEN s.from_id
+                             ELSE ''::text
+                         END AS ruled
                     FROM step s) t
               CROSS JOIN LATERAL ( SELECT a.name,
                      bool_or(a.is_own) AS is_own
@@ -773,11 +776,18 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                           SELECT o.name,
                              false
                             FROM unnest(ARRAY['sysrule_assignment'::text, 'dl_definition'::text, 'dl_matcher'::text, 'awa_service_channel'::text, 'awa_queue'::text, 'awa_eligibility_pool'::text]) o(name)
-                           WHERE t.is_of_rules) a
+                           WHERE (t.ruled <> ''::text)
+                         UNION ALL
+                          SELECT substr(looks.to_id, (strpos(looks.to_id, ':'::text) + 1)) AS substr,
+                             false
+                            FROM ((tenant_example.edge rules
+                              JOIN tenant_example.edge looks ON (((looks.from_id = rules.from_id) AND (looks.kind = 'LOOKS_IN'::text))))
+                              LEFT JOIN tenant_example.node n ON ((n.node_id = rules.from_id)))
+                           WHERE ((rules.to_id = t.ruled) AND (rules.kind = 'APPLIES_TO'::text) AND ((n.attributes ->> 'active'::text) IS DISTINCT FROM 'false'::text))) a
                    GROUP BY a.name) k)
               LEFT JOIN verdict v ON ((v.table_name = k.name)))
            WHERE ((COALESCE(v.verdict, 'unknown'::text) <> 'complete'::text) AND (k.is_own OR (v.verdict IS DISTINCT FROM 'absent'::text)))
-           GROUP BY t.read_table, t.source_table, t.is_of_rules
+           GROUP BY t.read_table, t.source_table, t.ruled
          ), engine AS MATERIALIZED (
           SELECT DISTINCT e.engine
             FROM ends e
@@ -858,7 +868,11 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                              WHEN (((e.leads ->> 'opaque'::text) IS NULL) AND (e.to_table = ANY (ARRAY['sysrule_assignment'::text, 'sc_cat_item_delivery_plan'::text, 'sc_cat_item_delivery_task'::text, 'awa_queue'::text]))) THEN 'whether a script decides is not known'::text
                              ELSE NULL::text
                          END AS lead_script) t)
-              LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)) AND (r.is_of_rules = (e.move = ANY (ARRAY[17, 18, 23]))))))
+              LEFT JOIN rests r ON (((r.read_table = e.read_table) AND (r.source_table = split_part(e.source, ':'::text, 1)) AND (r.ruled =
+                 CASE
+                     WHEN (e.move = ANY (ARRAY[17, 18, 23])) THEN e.from_id
+                     ELSE ''::text
+                 END))))
               LEFT JOIN others o ON ((o.engine = e.engine)))
          )
   SELECT (c.c)::bigint AS c,

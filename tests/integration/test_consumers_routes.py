@@ -21,6 +21,7 @@ from tests.integration.postgres_steps import (
     stage_table,
 )
 from worker.postgres.connection import Connection
+from worker.postgres.staging import begin_table, judge_table
 from worker.postgres.tenants import Tenant
 
 pytestmark = pytest.mark.anyio
@@ -59,13 +60,17 @@ async def reader(admin: Connection, deployment: Deployment, tenant: Tenant) -> A
 async def publish_graph(
     app: Connection, tenant: Tenant, nodes: list[NodeLine], edges: list[EdgeLine], **verdicts: Verdict
 ) -> None:
-    """Publish a graph, with all engines' tables read whole unless a verdict says otherwise."""
+    """Publish a graph, with all engines' tables read whole unless a verdict says otherwise; lookups' own tables too."""
     run = await claim_fresh_run(app, tenant)
     tables = {GROUP, *ENGINES, *(line.id.partition(":")[0] for line in nodes)}
     for table in sorted(tables):
         own = [line for line in nodes if line.id.startswith(f"{table}:")]
         said = [line for line in edges if line.source.table == table]
         await stage_table(app, run, table, own, said, verdict=verdicts.get(table, COMPLETE))
+    for table in sorted({line.to_id.partition(":")[2] for line in edges if line.kind == "LOOKS_IN"}):
+        await begin_table(app, run, table=table, counted=0, requests=1, events=[])
+        verdict = verdicts.get(table, COMPLETE)
+        await judge_table(app, run, table=table, verdict=verdict, requests=1, events=[])
     await publish(app, run, closing=sorted(tables - set(verdicts)))
 
 
@@ -214,6 +219,19 @@ async def test_nothing_is_certain_of_a_table_while_an_engine_cannot_be_read(
     )
     [[(_, reason, certain), _]] = await read_routes(reader, tenant, INCIDENT)
     assert (certain, reason.partition("; ")[2]) == (False, "table dl_definition is denied")
+
+
+async def test_nothing_is_certain_of_a_table_while_what_its_lookup_looks_in_cannot_be_read(
+    app: Connection, reader: Connection, tenant: Tenant
+) -> None:
+    rule, lookup = made(RULE, 41, "All", order="100"), made(LOOKUP, 50, "By category")
+    edges = [
+        link("APPLIES_TO", rule, INCIDENT), link("ROUTES_TO", rule, GROUPS[0]), link("APPLIES_TO", lookup, INCIDENT),
+        link("LOOKS_IN", lookup, MATCHER),
+    ]  # fmt: skip
+    await publish_graph(app, tenant, [*GROUPS, rule, lookup], edges, dl_u_assignment=Verdict("denied"))
+    [[(_, reason, certain), _]] = await read_routes(reader, tenant, INCIDENT)
+    assert (certain, reason.partition("; ")[2]) == (False, "table dl_u_assignment is denied")
 
 
 def build_lookup() -> tuple[list[NodeLine], list[EdgeLine]]:

@@ -75,7 +75,7 @@ VALUES = {
     "matcher_table_field": ("field_0", "field_1", "field_2", None),
 }  # fmt: skip
 NAMES = ("Desk", "", 'It\'s "one"', "%1$s {start} %", "a\u202eb\nc")
-DOUBTED = (ITEM, GROUP, ROW, RULE, LOOKUP, QUEUE)
+DOUBTED = (ITEM, GROUP, ROW, RULE, LOOKUP, QUEUE, "u_made_0")
 
 
 def make_graph(chance: random.Random) -> tuple[list[NodeLine], list[EdgeLine]]:

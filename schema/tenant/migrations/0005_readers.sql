@@ -326,24 +326,31 @@ BEGIN ATOMIC
         LEFT JOIN rival v ON s.move = 17 AND v.at = s.from_id AND v.rule = s.to_id
     ), rests AS MATERIALIZED (
         -- The tables that steps rest on and that were not read whole. Of a table's rules, also those of every engine:
-        -- where one is not known whole, another may assign that nobody sees here.
-        SELECT t.read_table, t.source_table, t.is_of_rules,
+        -- where one is not known whole, another may assign that nobody sees here. So it is of the tables in which that
+        -- table's lookups look: each is read by its own name.
+        SELECT t.read_table, t.source_table, t.ruled,
                string_agg(format('table %s is %s', k.name, coalesce(v.verdict, 'not read')), '; '
                           ORDER BY k.name COLLATE "C") AS told
         FROM (SELECT DISTINCT s.read_table, split_part(s.source, ':', 1) AS source_table,
-                     s.move IN (17, 18, 23) AS is_of_rules FROM step s) t
+                     CASE WHEN s.move IN (17, 18, 23) THEN s.from_id ELSE '' END AS ruled FROM step s) t
         CROSS JOIN LATERAL (
             SELECT a.name, bool_or(a.is_own) AS is_own
             FROM (SELECT t.read_table AS name, true AS is_own
                   UNION ALL SELECT t.source_table, true
                   UNION ALL SELECT o.name, false
                   FROM unnest(ARRAY['sysrule_assignment', 'dl_definition', 'dl_matcher', 'awa_service_channel',
-                                    'awa_queue', 'awa_eligibility_pool']) o (name) WHERE t.is_of_rules) a
+                                    'awa_queue', 'awa_eligibility_pool']) o (name) WHERE t.ruled <> ''
+                  UNION ALL SELECT substr(looks.to_id, strpos(looks.to_id, ':') + 1), false
+                  FROM {tenant}.edge rules
+                  JOIN {tenant}.edge looks ON looks.from_id = rules.from_id AND looks.kind = 'LOOKS_IN'
+                  LEFT JOIN {tenant}.node n ON n.node_id = rules.from_id
+                  WHERE rules.to_id = t.ruled AND rules.kind = 'APPLIES_TO'
+                    AND n.attributes ->> 'active' IS DISTINCT FROM 'false') a
             GROUP BY a.name) k
         LEFT JOIN verdict v ON v.table_name = k.name
         WHERE coalesce(v.verdict, 'unknown') <> 'complete'
           AND (k.is_own OR v.verdict IS DISTINCT FROM 'absent')
-        GROUP BY t.read_table, t.source_table, t.is_of_rules
+        GROUP BY t.read_table, t.source_table, t.ruled
     ), engine AS MATERIALIZED (
         SELECT DISTINCT e.engine FROM ends e
         WHERE e.is_last AND NOT EXISTS (
@@ -381,7 +388,7 @@ BEGIN ATOMIC
                              'sc_cat_item_delivery_plan', 'sc_cat_item_delivery_task', 'awa_queue')
                         THEN 'whether a script decides is not known' END AS lead_script) t
         LEFT JOIN rests r ON r.read_table = e.read_table AND r.source_table = split_part(e.source, ':', 1)
-                         AND r.is_of_rules = (e.move IN (17, 18, 23))
+                         AND r.ruled = CASE WHEN e.move IN (17, 18, 23) THEN e.from_id ELSE '' END
         LEFT JOIN others o ON o.engine = e.engine
     )
     SELECT c::bigint, c::integer, c, c, c, c, c::boolean, c FROM {tenant}.check_node($1) c
