@@ -14,6 +14,7 @@ from jobs.routing.moves import MOVES
 from jobs.routing.routes import MOST_ROUTES, find_routes
 from jobs.routing.words import Teller
 from jobs.verdict import Verdict
+from ops.simulator.access import Access
 from tests.integration.postgres_steps import (
     GROUP,
     ITEM,
@@ -208,6 +209,18 @@ async def test_routes_of_an_instance_are_told_the_same(case: Case) -> None:
         "POOL_OF in",
         "RUNS_FLOW out",
     }
+
+
+async def test_an_instance_that_denies_a_lookups_own_table_leaves_its_rules_in_doubt(case: Case) -> None:
+    """It has a verdict by its own name, in a crawl as in made graphs."""
+    case.simulator.instance.access["dl_u_assignment"] = Access(denied=True)
+    await case.sync()
+    async with as_tenant(case.app, case.tenant.schema_name):
+        routes = await tell_by_sql(case.app, case.tenant, "sys_db_object:incident")
+        assert await tell_by_words(case.app, case.tenant, "sys_db_object:incident") == routes
+    assert routes
+    for route in routes:
+        assert "table dl_u_assignment is denied" in route[0][4]
 
 
 async def test_both_go_by_the_verdicts_of_the_newest_run_that_left_the_revision_in_force(
