@@ -9,9 +9,14 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MOST_CHARACTERS = 200
 
 
+def spell_text(text: str) -> str:
+    r"""Spell out what is not seen, as `\u202e`; letters of every script stay, and so does the length of the text."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_show_character, text))
+
+
 def show_text(text: str) -> str:
-    r"""Spell out what is not seen, as `\u202e`; letters of every script stay. Too long a text is cut, with a mark."""
-    shown = text if text.isascii() and text.isprintable() else "".join(map(_show_character, text))
+    """Spell a text out, and cut what is too long, with a mark."""
+    shown = spell_text(text)
     return shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]}..."
 
 

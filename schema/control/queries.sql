@@ -228,8 +228,8 @@ UNION ALL
 SELECT 'EXECUTE on ' || p.oid::regprocedure::text
 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
-  AND (p.proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea')
-       OR p.proname ~ '^(query|table|schema|database|cursor)_to_xml' OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
+  AND (p.proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')
+       OR p.proname ~ '^((query|table|schema|database|cursor)_to_xml|pg_(try_)?advisory_(xact_)?lock)' OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
 ORDER BY 1
 
 -- name: read_foreign_role
@@ -256,9 +256,12 @@ WITH RECURSIVE held (oid) AS (
               WHERE right_of.is_held
     UNION ALL SELECT 'a member of ' || r.rolname FROM held JOIN pg_roles r USING (oid)
               WHERE r.rolname <> %(login)s
-                AND (r.rolname ~ '^tenant_' OR r.rolname IN (
-                     'zaptik_owner', 'zaptik_fleet', 'zaptik_app', 'pg_read_all_data', 'pg_write_all_data',
-                     'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
+                -- PostgreSQL's own roles: read or write all, see others' statements, lock any table, end sessions
+                AND (r.rolname ~ '^(tenant|pg)_' OR r.rolname IN ('zaptik_owner', 'zaptik_fleet', 'zaptik_app'))
+    -- Whoever is a member of the login would read with it. From PostgreSQL 16 on who made it may be one.
+    UNION ALL SELECT 'a role that ' || l.rolname || ' is a member of'
+              FROM pg_auth_members m JOIN pg_roles l ON l.oid = m.member JOIN pg_roles r ON r.oid = m.roleid
+              WHERE r.rolname = %(login)s AND NOT l.rolsuper AND l.rolname <> session_user
 )
 SELECT r.rolname, r.rolinherit, (SELECT coalesce(array_agg(what ORDER BY what), '{}') FROM unfit) AS unfit
 FROM pg_roles r WHERE r.rolname = %(login)s

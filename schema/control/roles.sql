@@ -29,7 +29,8 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
 GRANT USAGE ON LANGUAGE sql, plpgsql TO zaptik_owner, zaptik_fleet;
 
--- Each of these evaluates a text given at run time as a query or as a setting, or (`lo_`) makes an object.
+-- Each of these evaluates a text given at run time as a query or as a setting, makes an object (`lo_`), fills the log of
+-- writes, or holds a lock that `migrate` and `consumer revoke` wait for.
 DO $functions$
 DECLARE
     evaluator regprocedure;
@@ -37,8 +38,9 @@ BEGIN
     FOR evaluator IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace
-          AND (proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea')
+          AND (proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')
                OR proname ~ '^(query|table|schema|database|cursor)_to_xml'
+               OR proname ~ '^pg_(try_)?advisory_(xact_)?lock'
                OR (proname = 'ts_rewrite' AND pronargs = 2))
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', evaluator);
@@ -46,3 +48,23 @@ BEGIN
     END LOOP;
 END
 $functions$;
+
+-- DROP OWNED needs no more than being the role, and takes the role's policies with it: who is injected as a tenant's
+-- role, or a consumer, would lock the tenant's rows away from everybody who is that role.
+CREATE OR REPLACE FUNCTION public.zaptik_keep_policies() RETURNS event_trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE EXCEPTION '% is for the administrator alone', tg_tag USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'zaptik_keep_policies') THEN
+        CREATE EVENT TRIGGER zaptik_keep_policies ON ddl_command_start WHEN TAG IN ('DROP OWNED')
+            EXECUTE FUNCTION public.zaptik_keep_policies();
+    END IF;
+END
+$$;
+ALTER EVENT TRIGGER zaptik_keep_policies ENABLE ALWAYS;

@@ -111,6 +111,8 @@ UNFIT = {
         "a member of pg_execute_server_program",
     ),
     "a superuser's member": ("LOGIN IN ROLE postgres", "through postgres a superuser"),
+    "one who ends sessions": ("LOGIN IN ROLE pg_signal_backend", "it is a member of pg_signal_backend"),
+    "one who sees statements": ("LOGIN IN ROLE pg_monitor", "a member of pg_read_all_stats"),
 }
 
 
@@ -123,6 +125,18 @@ async def test_no_consumer_is(what: str, admin: Connection, deployment: Deployme
                 await grant_consumer(admin, login.name, tenant=name)
             assert told in refusal.value.message
     assert await read_events(admin, tenant) == []
+
+
+async def test_a_login_that_others_are_members_of_is_no_consumer(
+    admin: Connection, deployment: Deployment, tenant: Tenant
+) -> None:
+    """They would read with it, and no list of consumers would name them."""
+    async with a_login(admin, deployment.admin_url) as login, a_login(admin, deployment.admin_url) as other:
+        await admin.execute(f"GRANT {login.name} TO {other.name}".encode())
+        with pytest.raises(UnfitLogin, match=f"a role that {other.name} is a member of"):
+            await grant_consumer(admin, login.name, tenant=tenant.name)
+        await admin.execute(f"REVOKE {login.name} FROM {other.name}".encode())
+        assert await grant_consumer(admin, login.name, tenant=tenant.name)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,10 @@ ACTS = {
     "load a library": "LOAD 'pg_plan_advice'",
     "read passwords": "SELECT rolpassword FROM pg_authid",
     "read statistics of columns": "SELECT * FROM pg_statistic",
+    "drop its role's policies": "DROP OWNED BY CURRENT_USER",
+    "hold up the administrator": "SELECT pg_advisory_lock(1)",
+    "hold up the administrator if it can": "SELECT pg_try_advisory_xact_lock_shared(1, 2)",
+    "fill the log of writes": "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000))",
 }  # fmt: skip
 STACKED = {
     "become the other": "SELECT 1; SET ROLE {other}",

@@ -265,6 +265,21 @@ async def test_the_apps_way_in_deletes_no_history_and_nothing_younger_than_a_mon
     assert await read_numbers(app, tenant) == [1, 2, 3]
 
 
+async def test_a_state_that_is_changed_lets_no_kept_history_go(
+    app: Connection, admin: Connection, tenant: Tenant
+) -> None:
+    """One statement of the tenant's role: it may change a revision's state, and what was kept stays nevertheless."""
+    await publish_names(app, tenant, "a", "b", "c")
+    text = """
+        WITH gone AS MATERIALIZED (
+            UPDATE {tenant}.revision SET state = 'rejected' WHERE revision < 3 RETURNING revision
+        ), done AS MATERIALIZED (SELECT count(*)::integer AS many FROM gone)
+        SELECT pruned.* FROM done, LATERAL {tenant}.prune_history(1000 + done.many) pruned"""
+    async with as_tenant(app, tenant.schema_name):
+        await read_own(app, text, within=tenant)
+    assert await count(admin, tenant, "node_history") == 2
+
+
 async def test_nobody_else_runs_it_and_the_owner_sees_nothing_by_it(
     app: Connection, admin: Connection, tenant: Tenant, add_fresh_tenant: AddTenant
 ) -> None:

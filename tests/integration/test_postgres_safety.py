@@ -81,6 +81,8 @@ DOORS = {
             "lo_creat(integer)",
             "lo_create(oid)",
             "lo_from_bytea(oid,bytea)",
+            "pg_advisory_lock(bigint)",
+            "pg_try_advisory_xact_lock_shared(integer,integer)",
         )
     },
 }

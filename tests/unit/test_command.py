@@ -123,6 +123,21 @@ def test_without_json_nothing_is_a_document_and_with_it_nothing_is_a_line(
     assert said.err == "a word\na word\n"
 
 
+def test_what_a_terminal_would_obey_is_spelled_out_wherever_it_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Names, table names and reasons are an instance's own texts, and any command may print one."""
+    hostile = "sys_db_object:\x1b]0;owned\x07\x9b2J\u202e"
+    output = Output(as_json=False)
+    output.lines(align(["node"], [[hostile]]))
+    output.lines([f"- {hostile} is denied\rforged"])
+    output.say(f"zaptik: {hostile}\nand more")
+    said = capsys.readouterr()
+    shown = "sys_db_object:\\u001b]0;owned\\u0007\\u009b2J\\u202e"
+    assert said.out.splitlines()[1:] == [shown, f"- {shown} is denied\\u000dforged"]
+    assert said.err == f"zaptik: {shown}\nand more\n"
+
+
 def test_columns_are_aligned_and_nothing_is_shown_as_a_dash() -> None:
     assert align(["name", "rows"], [["a", None], ["longer", 3]]) == ["name    rows", "a       -", "longer  3"]
     assert align(["name"], []) == ["name"]

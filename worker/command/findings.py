@@ -6,14 +6,13 @@ import argparse
 import dataclasses
 from typing import Any
 
+from jobs.export.inert import show_text
 from worker.command.database import ask_as_app
 from worker.command.output import Output, align
 from worker.postgres import findings, tenants
 from worker.postgres.connection import Connection
 from worker.postgres.findings import Finding
 from worker.settings import Settings
-
-_NOT_PRINTED = "\N{REPLACEMENT CHARACTER}"
 
 
 def list_all(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
@@ -33,10 +32,15 @@ def list_all(asked: argparse.Namespace, settings: Settings, output: Output) -> i
 
 
 def _describe(found: Finding) -> tuple[str, ...]:
-    """Give a finding as cells; a name is an instance's own text, so what a terminal would obey is left out."""
-    name = "".join(char if char.isprintable() else _NOT_PRINTED for char in found.name or "-")
+    """Give a finding as cells; an id and a name are the instance's own texts, of any length."""
     certain = "yes" if found.certain else "no"
-    return found.finding, certain, found.node_id, name, _explain(found.detail)
+    return (
+        found.finding,
+        certain,
+        show_text(found.node_id),
+        show_text(found.name or "-"),
+        _explain(found.detail),
+    )
 
 
 def _explain(detail: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """What a command prints: a document to standard output, words to standard error.
 
-With `--json` standard output is one JSON document and nothing else; without, it is lines for people.
+With `--json` standard output is one JSON document and nothing else; without, it is lines for people. Lines may hold
+an instance's own texts: what a terminal would obey is spelled out here, whoever made the line.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+
+from jobs.export.inert import spell_text
 
 
 class Output:
@@ -31,11 +34,11 @@ class Output:
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines for people, without `--json`."""
         if not self.as_json:
-            sys.stdout.writelines(f"{line}\n" for line in lines)
+            sys.stdout.writelines(f"{spell_text(line)}\n" for line in lines)
 
     def say(self, message: str) -> None:
         """Tell how it goes, on standard error."""
-        sys.stderr.write(message + "\n")
+        sys.stderr.write("\n".join(map(spell_text, message.split("\n"))) + "\n")
         sys.stderr.flush()
 
 
@@ -51,7 +54,7 @@ def format_time(moment: datetime | None) -> str | None:
 
 def align(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Give rows as aligned columns under a header; nothing but the header where there are none."""
-    texts = [list(header), *([_show(cell) for cell in row] for row in rows)]
+    texts = [list(header), *([spell_text(_show(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

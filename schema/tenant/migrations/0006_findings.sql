@@ -87,11 +87,12 @@ CREATE POLICY reader ON {tenant}.finding_history FOR SELECT TO {reader} USING (t
 -- Retention. The tenant's role adds to history and takes nothing away: two functions do, as the owner. To the owner
 -- these policies show what may go, and that only while the tenant's role calls. A revision and its line in the feed
 -- go after 29 days at the earliest, whatever a caller asks for; what was goes when no revision that is kept shows it.
+-- Which are kept the feed tells: its lines can only be added, while a revision's state is the tenant's role's to change.
 DO $$
 DECLARE
     called text := format('current_setting(''role'') = %L', trim('{tenant}', '"'));
     old text := 'published_at < clock_timestamp() - interval ''29 days''';
-    unseen text := 'until <= (SELECT min(r.revision) FROM {tenant}.revision r WHERE r.state = ''published'')';
+    unseen text := 'until <= (SELECT min(f.revision) FROM {tenant}.feed f)';
     relation regclass;
 BEGIN
     EXECUTE format('CREATE POLICY retention_sees ON {tenant}.revision FOR SELECT TO zaptik_owner USING (%s)', called);
@@ -139,7 +140,7 @@ CREATE FUNCTION {tenant}.prune_history(batch integer)
 RETURNS TABLE (nodes bigint, edges bigint, findings bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
-    oldest bigint := (SELECT min(r.revision) FROM {tenant}.revision r WHERE r.state = 'published');
+    oldest bigint := (SELECT min(f.revision) FROM {tenant}.feed f);
 BEGIN
     DELETE FROM {tenant}.node_history WHERE ctid = ANY (ARRAY(
         SELECT h.ctid FROM {tenant}.node_history h WHERE h.until <= oldest LIMIT batch));
