@@ -891,7 +891,7 @@ CREATE FUNCTION tenant_example.prune_history(batch integer) RETURNS TABLE(nodes 
     SET search_path TO ''
     AS $$
 DECLARE
-    oldest bigint := (SELECT min(r.revision) FROM "tenant_example".revision r WHERE r.state = 'published');
+    oldest bigint := (SELECT min(f.revision) FROM "tenant_example".feed f);
 BEGIN
     DELETE FROM "tenant_example".node_history WHERE ctid = ANY (ARRAY(
         SELECT h.ctid FROM "tenant_example".node_history h WHERE h.until <= oldest LIMIT batch));
@@ -1168,37 +1168,31 @@ ALTER TABLE tenant_example.record ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.reference ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY retention ON tenant_example.edge_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention ON tenant_example.edge_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 CREATE POLICY retention ON tenant_example.feed FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
 
-CREATE POLICY retention ON tenant_example.finding_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention ON tenant_example.finding_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
-CREATE POLICY retention ON tenant_example.node_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention ON tenant_example.node_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 ALTER TABLE tenant_example.retention ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY retention ON tenant_example.revision FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (state <> 'quarantined'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
 
-CREATE POLICY retention_sees ON tenant_example.edge_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention_sees ON tenant_example.edge_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 CREATE POLICY retention_sees ON tenant_example.feed FOR SELECT TO zaptik_owner USING ((current_setting('role'::text) = 'tenant_example'::text));
 
-CREATE POLICY retention_sees ON tenant_example.finding_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention_sees ON tenant_example.finding_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
-CREATE POLICY retention_sees ON tenant_example.node_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention_sees ON tenant_example.node_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 CREATE POLICY retention_sees ON tenant_example.revision FOR SELECT TO zaptik_owner USING ((current_setting('role'::text) = 'tenant_example'::text));
 
