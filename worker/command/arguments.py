@@ -197,7 +197,10 @@ def _add_revisions(verbs: argparse._SubParsersAction[_Parser]) -> None:
 def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     family = _add_family(verbs, "graph", "a tenant's graph")
     export = _add(
-        family, "export", graph_export.export, "write a revision's nodes and edges, one JSON object a line"
+        family,
+        "export",
+        graph_export.export,
+        "write a revision's nodes and edges: as lines of JSON, as GraphML, or as a page to look at",
     )
     export.add_argument("name", metavar="NAME")
     export.add_argument(
