@@ -670,7 +670,9 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                       JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
                    WHERE ((e.kind = ANY (ARRAY['MATCHES_FOR'::text, 'SETS_FOR'::text])) AND ((n.attributes ->> 'matcher_table_field'::text) = split_part(w.sources[cardinality(w.sources)], ':'::text, 3)) AND (e.to_id = ANY (
                          CASE
-                             WHEN (cardinality(w.ids) > 2) THEN w.ids
+                             WHEN (cardinality(w.ids) > 2) THEN ARRAY( SELECT i.id
+                                FROM unnest(w.ids) i(id)
+                               WHERE (split_part(i.id, ':'::text, 1) = 'dl_definition'::text))
                              ELSE ARRAY( SELECT looks.from_id
                                 FROM (tenant_example.edge lies
                                   JOIN tenant_example.edge looks ON ((looks.to_id = lies.to_id)))
@@ -884,7 +886,7 @@ CREATE FUNCTION tenant_example.prune_history(batch integer) RETURNS TABLE(nodes 
     SET search_path TO ''
     AS $$
 DECLARE
-    oldest bigint := (SELECT min(r.revision) FROM "tenant_example".revision r WHERE r.state = 'published');
+    oldest bigint := (SELECT min(f.revision) FROM "tenant_example".feed f);
 BEGIN
     DELETE FROM "tenant_example".node_history WHERE ctid = ANY (ARRAY(
         SELECT h.ctid FROM "tenant_example".node_history h WHERE h.until <= oldest LIMIT batch));
@@ -1161,37 +1163,31 @@ ALTER TABLE tenant_example.record ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.reference ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY retention ON tenant_example.edge_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention ON tenant_example.edge_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 CREATE POLICY retention ON tenant_example.feed FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
 
-CREATE POLICY retention ON tenant_example.finding_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention ON tenant_example.finding_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
-CREATE POLICY retention ON tenant_example.node_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention ON tenant_example.node_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 ALTER TABLE tenant_example.retention ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY retention ON tenant_example.revision FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (state <> 'quarantined'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
 
-CREATE POLICY retention_sees ON tenant_example.edge_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention_sees ON tenant_example.edge_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 CREATE POLICY retention_sees ON tenant_example.feed FOR SELECT TO zaptik_owner USING ((current_setting('role'::text) = 'tenant_example'::text));
 
-CREATE POLICY retention_sees ON tenant_example.finding_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention_sees ON tenant_example.finding_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
-CREATE POLICY retention_sees ON tenant_example.node_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(r.revision) AS min
-   FROM tenant_example.revision r
-  WHERE (r.state = 'published'::text)))));
+CREATE POLICY retention_sees ON tenant_example.node_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
+   FROM tenant_example.feed f))));
 
 CREATE POLICY retention_sees ON tenant_example.revision FOR SELECT TO zaptik_owner USING ((current_setting('role'::text) = 'tenant_example'::text));
 
