@@ -29,8 +29,8 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
 GRANT USAGE ON LANGUAGE sql, plpgsql TO zaptik_owner, zaptik_fleet;
 
--- Each of these evaluates a text given at run time as a query or as a setting, makes an object (`lo_`), fills the log of
--- writes, or holds a lock that `migrate` and `consumer revoke` wait for.
+-- Each of these evaluates a text given at run time as a query or as a setting, makes an object (`lo_`), fills the log
+-- of writes, or holds a lock that `migrate` and `consumer revoke` wait for.
 DO $functions$
 DECLARE
     evaluator regprocedure;
@@ -49,12 +49,13 @@ BEGIN
 END
 $functions$;
 
--- DROP OWNED needs no more than being the role, and takes the role's policies with it: who is injected as a tenant's
--- role, or a consumer, would lock the tenant's rows away from everybody who is that role.
+-- DROP OWNED needs no more than being the role, and takes the role's policies with it: one statement of a tenant's
+-- role or of zaptik_app would lock their rows away from all who are that role. It is left to the administrator.
 CREATE OR REPLACE FUNCTION public.zaptik_keep_policies() RETURNS event_trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
-    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+    IF NOT EXISTS (SELECT FROM pg_event_trigger e
+                   WHERE e.evtname = 'zaptik_keep_policies' AND pg_has_role(current_user, e.evtowner, 'MEMBER')) THEN
         RAISE EXCEPTION '% is for the administrator alone', tg_tag USING ERRCODE = 'insufficient_privilege';
     END IF;
 END

@@ -670,7 +670,9 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                       JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
                    WHERE ((e.kind = ANY (ARRAY['MATCHES_FOR'::text, 'SETS_FOR'::text])) AND ((n.attributes ->> 'matcher_table_field'::text) = split_part(w.sources[cardinality(w.sources)], ':'::text, 3)) AND (e.to_id = ANY (
                          CASE
-                             WHEN (cardinality(w.ids) > 2) THEN w.ids
+                             WHEN (cardinality(w.ids) > 2) THEN ARRAY( SELECT i.id
+                                FROM unnest(w.ids) i(id)
+                               WHERE (split_part(i.id, ':'::text, 1) = 'dl_definition'::text))
                              ELSE ARRAY( SELECT looks.from_id
                                 FROM (tenant_example.edge lies
                                   JOIN tenant_example.edge looks ON ((looks.to_id = lies.to_id)))

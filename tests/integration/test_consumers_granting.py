@@ -214,6 +214,23 @@ def run_command(
     return run
 
 
+async def test_who_is_granted_a_second_tenant_is_said_to_read_them_together(
+    admin: Connection,
+    deployment: Deployment,
+    add_fresh_tenant: AddTenant,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ZAPTIK_ADMIN_DATABASE_URL", deployment.admin_url)
+    one, two = await add_fresh_tenant(), await add_fresh_tenant()
+    async with a_login(admin, deployment.admin_url) as login:
+        for tenant, told in ((one, ""), (two, f"{login.name} reads 2 tenants, ")):
+            assert await asyncio.to_thread(main, ["consumer", "grant", login.name, tenant.name]) == 0
+            said = capsys.readouterr().err
+            assert told in said
+            assert bool(said) == bool(told)
+
+
 async def test_the_command_prints_what_it_did(
     admin: Connection, deployment: Deployment, tenant: Tenant, run_command: Callable[..., tuple[int, Any]]
 ) -> None:

@@ -8,15 +8,25 @@ from jobs.errors import WrongArguments
 from worker.command.database import ask_as_administrator
 from worker.command.output import Output, align
 from worker.postgres import consumers
+from worker.postgres.connection import Connection
 from worker.settings import Settings
 
 
 def grant(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """Let a login read a tenant, or be a requester."""
     tenant = _choose_tenant(asked)
-    is_new = ask_as_administrator(
-        settings, lambda connection: consumers.grant_consumer(connection, asked.login, tenant=tenant)
-    )
+
+    async def give(connection: Connection) -> tuple[bool, list[str]]:
+        is_new = await consumers.grant_consumer(connection, asked.login, tenant=tenant)
+        held = await consumers.list_consumers(connection)
+        return is_new, [one.tenant for one in held if one.login == asked.login and one.tenant]
+
+    is_new, read = ask_as_administrator(settings, give)
+    if len(read) > 1:
+        output.say(
+            f"zaptik: {asked.login} reads {len(read)} tenants, {', '.join(read)}: one statement of its can join "
+            "their graphs. Give each tenant a login of its own where that must not be."
+        )
     output.document(_describe(asked.login, tenant, is_changed=is_new))
     right = "may ask for runs of any tenant" if tenant is None else f"reads the graph of {tenant}"
     output.lines([f"{asked.login} {right}" if is_new else f"{asked.login} {right} already"])

@@ -283,7 +283,8 @@ BEGIN ATOMIC
               WHERE e.kind IN ('MATCHES_FOR', 'SETS_FOR')
                 AND n.attributes ->> 'matcher_table_field' = split_part(w.sources[cardinality(w.sources)], ':', 3)
                 -- the lookup that was come by, or of a row to begin with, those that look in its table
-                AND e.to_id = ANY (CASE WHEN cardinality(w.ids) > 2 THEN w.ids ELSE ARRAY(
+                AND e.to_id = ANY (CASE WHEN cardinality(w.ids) > 2 THEN ARRAY(
+                    SELECT i.id FROM unnest(w.ids) i (id) WHERE split_part(i.id, ':', 1) = 'dl_definition') ELSE ARRAY(
                     SELECT looks.from_id
                     FROM {tenant}.edge lies JOIN {tenant}.edge looks ON looks.to_id = lies.to_id
                     WHERE lies.from_id = w.ids[1] AND lies.kind = 'ROW_OF' AND looks.kind = 'LOOKS_IN') END)), false))
