@@ -229,7 +229,8 @@ SELECT 'EXECUTE on ' || p.oid::regprocedure::text
 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
   AND (p.proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')
-       OR p.proname ~ '^((query|table|schema|database|cursor)_to_xml|pg_(try_)?advisory_(xact_)?lock)' OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
+       OR p.proname ~ '^((query|table|schema|database|cursor)_to_xml|pg_(try_)?advisory_(xact_)?lock)'
+       OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
 ORDER BY 1
 
 -- name: read_foreign_role

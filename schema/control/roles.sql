@@ -29,8 +29,8 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
 GRANT USAGE ON LANGUAGE sql, plpgsql TO zaptik_owner, zaptik_fleet;
 
--- Each of these evaluates a text given at run time as a query or as a setting, makes an object (`lo_`), fills the log of
--- writes, or holds a lock that `migrate` and `consumer revoke` wait for.
+-- Each of these evaluates a text given at run time as a query or as a setting, makes an object (`lo_`), fills the log
+-- of writes, or holds a lock that `migrate` and `consumer revoke` wait for.
 DO $functions$
 DECLARE
     evaluator regprocedure;

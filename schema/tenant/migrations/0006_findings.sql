@@ -87,7 +87,8 @@ CREATE POLICY reader ON {tenant}.finding_history FOR SELECT TO {reader} USING (t
 -- Retention. The tenant's role adds to history and takes nothing away: two functions do, as the owner. To the owner
 -- these policies show what may go, and that only while the tenant's role calls. A revision and its line in the feed
 -- go after 29 days at the earliest, whatever a caller asks for; what was goes when no revision that is kept shows it.
--- Which are kept the feed tells: its lines can only be added, while a revision's state is the tenant's role's to change.
+-- Which are kept the feed tells: its lines can only be added, while a revision's state is the tenant's role's to
+-- change.
 DO $$
 DECLARE
     called text := format('current_setting(''role'') = %L', trim('{tenant}', '"'));
