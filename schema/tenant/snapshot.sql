@@ -654,7 +654,16 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
              (w.reads || s.read_table)
             FROM ((walk w
               JOIN tenant_example.routing_move m ON (((m.at_table = split_part(w.ids[cardinality(w.ids)], ':'::text, 1)) AND ((m.only_after IS NULL) OR (w.kinds[cardinality(w.kinds)] = ANY (m.only_after)) OR ((m.only_after = '{}'::text[]) AND (w.kinds = '{}'::text[]))) AND ((m.never_after IS NULL) OR (w.kinds = '{}'::text[]) OR (w.kinds[cardinality(w.kinds)] <> ALL (m.never_after))))))
-              JOIN tenant_example.routing_step s ON (((s.at = w.ids[cardinality(w.ids)]) AND (s.direction = m.direction) AND (s.kind = m.kind) AND ((m.next_table IS NULL) OR (split_part(s.next, ':'::text, 1) = m.next_table)))))
+              CROSS JOIN LATERAL ( SELECT t.at,
+                     t.direction,
+                     t.kind,
+                     t.next,
+                     t.source,
+                     t.state,
+                     t.read_table
+                    FROM tenant_example.routing_step t
+                   WHERE ((t.at = w.ids[cardinality(w.ids)]) AND (t.direction = m.direction) AND (t.kind = m.kind) AND ((m.next_table IS NULL) OR (split_part(t.next, ':'::text, 1) = m.next_table)))
+                  OFFSET 0) s)
            WHERE ((cardinality(w.ids) <= 12) AND (s.next <> ALL (w.ids)))
          ), found AS MATERIALIZED (
           SELECT row_number() OVER (ORDER BY (cardinality(w.ids)), w.ids, w.moves, w.sources) AS route,
@@ -666,9 +675,7 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
              w.reads
             FROM walk w
            WHERE (((split_part(w.ids[cardinality(w.ids)], ':'::text, 1) = 'sys_user_group'::text) OR (w.kinds[cardinality(w.kinds)] = ANY (ARRAY['RUNS_WORKFLOW'::text, 'RUNS_FLOW'::text]))) AND (w.kinds <> '{}'::text[]) AND (NOT ((w.kinds[cardinality(w.kinds)] = 'NAMES'::text) AND COALESCE(( SELECT bool_and((e.kind = 'MATCHES_FOR'::text)) AS bool_and
-                    FROM (tenant_example.edge e
-                      JOIN tenant_example.node n ON ((n.node_id = e.from_id)))
-                   WHERE ((e.kind = ANY (ARRAY['MATCHES_FOR'::text, 'SETS_FOR'::text])) AND ((n.attributes ->> 'matcher_table_field'::text) = split_part(w.sources[cardinality(w.sources)], ':'::text, 3)) AND (e.to_id = ANY (
+                    FROM ((unnest(
                          CASE
                              WHEN (cardinality(w.ids) > 2) THEN ARRAY( SELECT i.id
                                 FROM unnest(w.ids) i(id)
@@ -677,7 +684,17 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
                                 FROM (tenant_example.edge lies
                                   JOIN tenant_example.edge looks ON ((looks.to_id = lies.to_id)))
                                WHERE ((lies.from_id = w.ids[1]) AND (lies.kind = 'ROW_OF'::text) AND (looks.kind = 'LOOKS_IN'::text)))
-                         END)))), false))))
+                         END) l(id)
+                      CROSS JOIN LATERAL ( SELECT b.kind,
+                             b.from_id
+                            FROM tenant_example.edge b
+                           WHERE ((b.to_id = l.id) AND (b.kind = ANY (ARRAY['MATCHES_FOR'::text, 'SETS_FOR'::text])))
+                          OFFSET 0) e)
+                      CROSS JOIN LATERAL ( SELECT c.attributes
+                            FROM tenant_example.node c
+                           WHERE (c.node_id = e.from_id)
+                          OFFSET 0) n)
+                   WHERE ((n.attributes ->> 'matcher_table_field'::text) = split_part(w.sources[cardinality(w.sources)], ':'::text, 3))), false))))
          ), verdict AS MATERIALIZED (
           SELECT t.table_name,
              t.verdict

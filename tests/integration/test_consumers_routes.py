@@ -20,6 +20,7 @@ from tests.integration.postgres_steps import (
     publish,
     stage_table,
 )
+from tests.integration.test_postgres_plans import walk
 from worker.postgres.connection import Connection
 from worker.postgres.staging import begin_table, judge_table
 from worker.postgres.tenants import Tenant
@@ -261,6 +262,34 @@ async def test_a_lookup_leads_to_the_group_it_sets_and_not_to_the_one_it_matches
     ]  # fmt: skip
     assert route[2][1] == "a row of that table (order 10); only for records that the row fits"
     assert route[3][1] == "group in the row's column assignment_group"
+
+
+async def test_the_work_grows_with_the_rows_of_a_lookup_and_not_with_their_square(
+    admin: Connection, app: Connection, reader: Connection, tenant: Tenant
+) -> None:
+    """Many rules and many rows that share their tables: no row looks at what else is in them."""
+    nodes, edges = build_lookup()
+    rows = [made(ROW, 1000 + number, "row", order="10") for number in range(1500)]
+    rules = [made(RULE, 5000 + number, "rule", order="10") for number in range(1500)]
+    for row in rows:
+        edges += [link("ROW_OF", row, MATCHER), link("NAMES", row, GROUPS[4], field="assignment_group")]
+    for rule in rules:
+        edges += [link("APPLIES_TO", rule, INCIDENT), link("ROUTES_TO", rule, GROUPS[3])]
+    await publish_graph(app, tenant, [*GROUPS, *nodes, *rows, *rules], edges)
+    await admin.execute(f"ANALYZE {tenant.schema_name}.node, {tenant.schema_name}.edge".encode())
+
+    [plan] = await ask(
+        reader,
+        "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT * FROM {tenant}.graph_v1_routes(%s)",
+        INCIDENT,
+        within=tenant,
+    )
+    looked_at = sum(
+        (part["Actual Rows"] + part.get("Rows Removed by Filter", 0)) * part["Actual Loops"]
+        for part in walk(plan["QUERY PLAN"][0]["Plan"])
+        if part.get("Relation Name") == "edge"
+    )
+    assert len(rows) < looked_at < 20 * len(edges)
 
 
 async def test_no_engine_is_said_to_win_over_another(

@@ -266,9 +266,10 @@ BEGIN ATOMIC
          AND (m.only_after IS NULL OR w.kinds[cardinality(w.kinds)] = ANY (m.only_after)
               OR (m.only_after = '{}' AND w.kinds = '{}'))
          AND (m.never_after IS NULL OR w.kinds = '{}' OR w.kinds[cardinality(w.kinds)] <> ALL (m.never_after))
-        JOIN {tenant}.routing_step s
-          ON s.at = w.ids[cardinality(w.ids)] AND s.direction = m.direction AND s.kind = m.kind
-         AND (m.next_table IS NULL OR split_part(s.next, ':', 1) = m.next_table)
+        CROSS JOIN LATERAL (  -- OFFSET 0: node by node, by the index, however many are expected
+            SELECT t.* FROM {tenant}.routing_step t
+            WHERE t.at = w.ids[cardinality(w.ids)] AND t.direction = m.direction AND t.kind = m.kind
+              AND (m.next_table IS NULL OR split_part(t.next, ':', 1) = m.next_table) OFFSET 0) s
         WHERE cardinality(w.ids) <= 12 AND s.next <> ALL (w.ids)
     ), found AS MATERIALIZED (
         -- A lookup's row names a group by a column that is set; one that is only matched by leads nowhere.
@@ -279,15 +280,19 @@ BEGIN ATOMIC
           AND w.kinds <> '{}'
           AND NOT (w.kinds[cardinality(w.kinds)] = 'NAMES' AND coalesce((
               SELECT bool_and(e.kind = 'MATCHES_FOR')
-              FROM {tenant}.edge e JOIN {tenant}.node n ON n.node_id = e.from_id
-              WHERE e.kind IN ('MATCHES_FOR', 'SETS_FOR')
-                AND n.attributes ->> 'matcher_table_field' = split_part(w.sources[cardinality(w.sources)], ':', 3)
-                -- the lookup that was come by, or of a row to begin with, those that look in its table
-                AND e.to_id = ANY (CASE WHEN cardinality(w.ids) > 2 THEN ARRAY(
-                    SELECT i.id FROM unnest(w.ids) i (id) WHERE split_part(i.id, ':', 1) = 'dl_definition') ELSE ARRAY(
-                    SELECT looks.from_id
-                    FROM {tenant}.edge lies JOIN {tenant}.edge looks ON looks.to_id = lies.to_id
-                    WHERE lies.from_id = w.ids[1] AND lies.kind = 'ROW_OF' AND looks.kind = 'LOOKS_IN') END)), false))
+              -- the lookup that was come by, or of a row to begin with, those that look in its table
+              FROM unnest(CASE WHEN cardinality(w.ids) > 2 THEN ARRAY(
+                       SELECT i.id FROM unnest(w.ids) i (id) WHERE split_part(i.id, ':', 1) = 'dl_definition')
+                   ELSE ARRAY(
+                       SELECT looks.from_id
+                       FROM {tenant}.edge lies JOIN {tenant}.edge looks ON looks.to_id = lies.to_id
+                       WHERE lies.from_id = w.ids[1] AND lies.kind = 'ROW_OF' AND looks.kind = 'LOOKS_IN') END) l (id)
+              CROSS JOIN LATERAL (
+                  SELECT b.kind, b.from_id FROM {tenant}.edge b
+                  WHERE b.to_id = l.id AND b.kind IN ('MATCHES_FOR', 'SETS_FOR') OFFSET 0) e
+              CROSS JOIN LATERAL (SELECT c.attributes FROM {tenant}.node c WHERE c.node_id = e.from_id OFFSET 0) n
+              WHERE n.attributes ->> 'matcher_table_field' = split_part(w.sources[cardinality(w.sources)], ':', 3)
+              ), false))
     ), verdict AS MATERIALIZED (
         SELECT t.table_name, t.verdict FROM {tenant}.graph_v1_tables t
         WHERE t.revision = (SELECT max(r.revision) FROM {tenant}.graph_v1_revisions r)
