@@ -278,12 +278,8 @@ async def test_the_work_grows_with_the_rows_of_a_lookup_and_not_with_their_squar
     await publish_graph(app, tenant, [*GROUPS, *nodes, *rows, *rules], edges)
     await admin.execute(f"ANALYZE {tenant.schema_name}.node, {tenant.schema_name}.edge".encode())
 
-    [plan] = await ask(
-        reader,
-        "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT * FROM {tenant}.graph_v1_routes(%s)",
-        INCIDENT,
-        within=tenant,
-    )
+    explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT * FROM {tenant}.graph_v1_routes(%s)"
+    [plan] = await ask(reader, explain, INCIDENT, within=tenant)
     looked_at = sum(
         (part["Actual Rows"] + part.get("Rows Removed by Filter", 0)) * part["Actual Loops"]
         for part in walk(plan["QUERY PLAN"][0]["Plan"])
