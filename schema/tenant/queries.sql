@@ -261,18 +261,23 @@ FROM delta
 
 -- name: publish_edges
 -- The same for edges, after the nodes: an edge's state follows whether its target is there.
-WITH staged AS MATERIALIZED (
-    SELECT DISTINCT ON (s."from", s.kind, s."to", s.source)
-           s."from", s.kind, s."to", s.source, s.attributes, decode(s.hash, 'hex') AS hash, p.table_name AS read_table
-    FROM {tenant}.staged_page p,
-         jsonb_to_recordset(p.edges) AS s ("from" text COLLATE "C", kind text COLLATE "C", "to" text COLLATE "C",
-                                           source text COLLATE "C", attributes jsonb, hash text)
-    WHERE p.run_id = %(run)s::uuid
-    ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
-), seen AS MATERIALIZED (
-    SELECT p.table_name, k.id, bool_and(p.scanned) AS scanned, string_to_array(string_agg(k.no, ','), ',') AS withheld
+WITH seen AS MATERIALIZED (
+    SELECT p.table_name, k.id, bool_and(p.scanned) AS scanned, string_to_array(string_agg(k.no, ','), ',') AS withheld,
+           count(*) FILTER (WHERE NOT p.scanned) AS times, max(p.page) FILTER (WHERE NOT p.scanned) AS last
     FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", no text)
     WHERE p.run_id = %(run)s::uuid GROUP BY p.table_name, k.id
+), again AS MATERIALIZED (
+    -- What was read more than once: only what was read last counts, since what it says no more stands in no page.
+    SELECT table_name, id, last FROM seen WHERE times > 1
+), staged AS MATERIALIZED (
+    SELECT DISTINCT ON (s."from", s.kind, s."to", s.source)
+           s."from", s.kind, s."to", s.source, s.attributes, decode(s.hash, 'hex') AS hash, p.table_name AS read_table
+    FROM {tenant}.staged_page p
+    CROSS JOIN jsonb_to_recordset(p.edges) AS s ("from" text COLLATE "C", kind text COLLATE "C", "to" text COLLATE "C",
+                                                 source text COLLATE "C", attributes jsonb, hash text)
+    LEFT JOIN again a ON a.table_name = p.table_name AND a.id = split_part(s.source, ':', 2)
+    WHERE p.run_id = %(run)s::uuid AND p.page >= coalesce(a.last, 0)
+    ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
 ), compared AS (
     SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind,
            coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,

@@ -15,7 +15,7 @@ from worker.postgres import rereading, runs, tenants
 from worker.postgres.quarantine import read_revisions
 
 pytestmark = pytest.mark.anyio
-GROUPS, LINKS, RULES = "sys_user_group", "sc_cat_item_category", "sysrule_assignment"
+GROUPS, ITEMS, LINKS, RULES = "sys_user_group", "sc_cat_item", "sc_cat_item_category", "sysrule_assignment"
 LAST = "u_dl_site"  # discovered, and so read after the tables above
 
 
@@ -74,6 +74,22 @@ async def test_what_changed_since_an_earlier_slice_read_its_table_is_in_the_revi
     paths = [request["path"].split("/")[3] for request in asked_of(case, asked, table=GROUPS)]
     assert paths == ["stats", "table"]
     assert run["requests"] == len(case.simulator.requests)
+    await check_like_whole(case)
+
+
+async def test_what_a_record_says_no_more_is_not_in_the_revision_beside_what_it_says(case: Case) -> None:
+    """Both readings of a run are staged: of a record that was read twice the later one counts alone."""
+    run_id = await begin(case)
+    item = next(row["sys_id"] for row in case.rows(ITEMS) if row["group"] and row["sys_class_name"] == ITEMS)
+    link = case.rows(LINKS)[0]["sys_id"]
+    group, category = case.rows(GROUPS)[-1]["sys_id"], case.rows("sc_category")[-1]["sys_id"]
+    case.simulator.instance.store.put(ITEMS, [{"sys_id": item, "group": group}])
+    case.simulator.instance.store.put(LINKS, [{"sys_id": link, "sc_category": category}])
+    await finish(case, run_id)
+    _, edges = await case.read_graph()
+    fulfils = [e.to_id for e in edges if (e.kind, e.source.sys_id) == ("FULFILLED_BY", item)]
+    assert fulfils == [f"{GROUPS}:{group}"]
+    assert [edge.to_id for edge in edges if edge.source.sys_id == link] == [f"sc_category:{category}"]
     await check_like_whole(case)
 
 
