@@ -111,7 +111,8 @@ def _kept_edges(ended: Ended, key: Key) -> frozenset[tuple[str, str, str, str]]:
 
 def check_nothing_missed(ended: Ended, table: str) -> None:
     """Check (c): of a table that is `complete`, or of which it is said that only hidden rows are missing."""
-    is_to_its_end = ended.is_complete(table) or (ended.is_hidden(table) and not ended.is_uncounted)
+    can_be_told = not ended.is_uncounted and not ended.span.was_unordered(table)
+    is_to_its_end = ended.is_complete(table) or (ended.is_hidden(table) and can_be_told)
     if not is_to_its_end or not (ended.is_read(table) or table not in ended.silenced):
         return
     base = ended.surface.tables[table].base

@@ -36,10 +36,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Of each table the records that can be seen by its name, by sys_id, and those that there are."""
+    """Of each table the records that can be seen by its name, by sys_id, and those that there are.
+
+    `unordered` are the tables whose rows come in any order, whatever is asked.
+    """
 
     seen: Mapping[str, Mapping[str, Image]]
     stored: Mapping[str, frozenset[str]]
+    unordered: frozenset[str]
 
 
 def see(stage: Stage, surface: Surface) -> Moment:
@@ -48,7 +52,9 @@ def see(stage: Stage, surface: Surface) -> Moment:
     stored = {
         table.name: frozenset(row["sys_id"] for row in stage.store.rows(table.name)) for table in tables
     }
-    return Moment({table.name: _see_table(stage, table) for table in tables}, stored)
+    access = stage.instance.access
+    unordered = frozenset(name for name, granted in access.items() if granted.strip_range)
+    return Moment({table.name: _see_table(stage, table) for table in tables}, stored, unordered)
 
 
 def _see_table(stage: Stage, table: Table) -> dict[str, Image]:
@@ -142,6 +148,10 @@ class Span:
     def was_empty(self, table: str) -> bool:
         """Say whether a table had no rows at some moment."""
         return not all(moment.stored[table] for moment in self._moments)
+
+    def was_unordered(self, table: str) -> bool:
+        """Say whether a table's rows came in any order at some moment: a few may have been in the right one."""
+        return any(table in moment.unordered for moment in self._moments)
 
     def images(self, table: str, sys_id: str) -> list[Image]:
         """Give what a record looked like by a table's name, whenever it could be seen."""
