@@ -122,6 +122,32 @@ def test_a_connection_is_used_again(certificates: Certificates) -> None:
     asyncio.run(main())
 
 
+def test_a_connection_that_is_cut_off_in_its_handshake_is_closed_at_once(certificates: Certificates) -> None:
+    async def main() -> None:
+        greeted, closed = asyncio.Event(), asyncio.Event()
+
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            greeted.set()
+            while await reader.read(65_536):
+                pass
+            closed.set()
+            writer.close()
+
+        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, open_reader(f"https://127.0.0.1:{port}", certificates) as client:
+            asking = asyncio.create_task(fetch(client, []))
+            await greeted.wait()
+            asking.cancel()
+            async with asyncio.timeout(20):
+                await closed.wait()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("whose", ["nobody's", "another authority's"])
 def test_a_certificate_of_an_unknown_authority_ends_it_before_a_secret_is_sent(
     certificates: Certificates, tmp_path: Path, whose: str

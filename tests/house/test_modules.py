@@ -15,6 +15,7 @@ ROOMS = {
     "certifi": "worker/servicenow",
     "cryptography": "worker/vault",
     "dramatiq": "worker/queue",
+    "httpcore": "worker/servicenow",
     "httpx": "worker/servicenow",
     "prometheus_client": "worker/telemetry",
     "psycopg": "worker/postgres",

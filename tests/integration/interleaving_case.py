@@ -56,6 +56,8 @@ class Interleaving:
         self._case = dataclasses.replace(case, parts=parts)
         self._graph = _EMPTY
         self._silenced: set[str] = set()
+        self._dated_back: set[str] = set()
+        self._thinned: set[str] = set()
         self._exports: dict[int, bytes] = {}
         self._begin(PlannedRun("delta", ()), None)
 
@@ -132,12 +134,16 @@ class Interleaving:
         if act.what in {"cut", "steal"}:
             return
         self._stage.do(act)
+        touched = set(TABLES) if act.what == "rewind" or act.number % 4 == 3 else {act.table}
+        if touched & {"sc_cat_item", "sc_cat_item_producer"}:
+            touched |= {"sc_cat_item", "sc_cat_item_producer"}
         if act.is_silent:
-            touched = set(TABLES) if act.what == "rewind" or act.number % 4 == 3 else {act.table}
-            if touched & {"sc_cat_item", "sc_cat_item_producer"}:
-                touched |= {"sc_cat_item", "sc_cat_item_producer"}
             self._touched |= touched
             self._silenced |= touched
+        if act.what in {"insert_past", "rewind"}:
+            self._dated_back |= touched
+        if act.what in {"delete", "move", "rewind"}:
+            self._thinned |= touched
 
     def _steal(self) -> bool:
         """Have another worker take the run; False in the middle of a transaction on it, which none could."""
@@ -174,6 +180,7 @@ class Interleaving:
             graph=self._graph,
             span=self._span,
             silenced=frozenset(self._silenced),
+            swapped=frozenset(self._silenced & self._dated_back & self._thinned),
             is_lied_to="undercounted" in whats,
             is_uncounted="uncounted" in whats,
         )

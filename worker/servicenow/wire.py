@@ -27,6 +27,7 @@ from worker.servicenow.limits import Limits
 from worker.servicenow.lookup import Lookup
 from worker.servicenow.questions import Question
 from worker.servicenow.tokens import Token
+from worker.servicenow.transport import Transport
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -140,15 +141,17 @@ async def open_wire(
 ) -> AsyncIterator[Wire]:
     """Open the connections to a checked address and close them at the end."""
     options: dict[str, Any] = {
-        "verify": trust,
+        "transport": Transport(
+            trust=trust,
+            limits=httpx.Limits(
+                max_connections=limits.concurrency, max_keepalive_connections=limits.concurrency
+            ),
+        ),
         "trust_env": False,  # no proxy and no .netrc from the environment
         "follow_redirects": False,
         "timeout": httpx.Timeout(None, connect=_CONNECT_SECONDS),
         "cookies": _NoCookies(),
         "headers": _HEADERS,
-        "limits": httpx.Limits(
-            max_connections=limits.concurrency, max_keepalive_connections=limits.concurrency
-        ),
     }
     async with httpx.AsyncClient(**options) as http:
         yield Wire(http, origin=origin, lookup=lookup, limits=limits)
