@@ -338,3 +338,7 @@ class OutsideSurface(RunFailure):
     code = "outside_surface"
     retry = "never"
     audience = "developer"
+
+
+OF_A_TABLE = (TableDenied, TableAbsent, ResponseInvalid)
+"""What one table does wrong: the others are read all the same."""

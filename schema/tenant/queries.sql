@@ -68,7 +68,8 @@ FROM {tenant}.table_state WHERE table_name = %(table)s
 -- name: verify_table
 -- Keep the aggregates that what is known of a table has been found to come to.
 UPDATE {tenant}.table_read
-SET counted = %(counted)s::bigint, newest = %(newest)s, changes = %(changes)s::bigint, known = %(counted)s::bigint
+SET counted = %(counted)s::bigint, newest = %(newest)s, changes = %(changes)s::bigint, known = %(counted)s::bigint,
+    requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
 -- name: read_table_states

@@ -6,6 +6,7 @@ What changes something is done by the slice's writer, in the order in which it w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -91,22 +92,7 @@ async def verify_table(
     events: Sequence[Event],
 ) -> None:  # fmt: skip
     """Keep the aggregates that what is known of a table was found to come to."""
-    found = {"counted": aggregates.counted, "newest": aggregates.newest, "changes": aggregates.changes}
-    within = run.schema_name
-    async with as_tenant(connection, within):
-        await fetch_rows(
-            connection, "tenant", "verify_table", within=within, run=run.run_id, table=table, **found
-        )
-        await fetch_rows(
-            connection,
-            "tenant",
-            "count_requests",
-            within=within,
-            run=run.run_id,
-            table=table,
-            requests=requests,
-        )
-        await record_events(connection, run, events, requests=requests, records=0)
+    await _act(connection, run, "verify_table", events, table=table, requests=requests, **asdict(aggregates))
 
 
 async def read_closable(
@@ -141,8 +127,7 @@ async def close_table(
     events: Sequence[Event],
 ) -> None:  # fmt: skip
     """Move a table to when it was asked after, with the aggregates that it then was found to come to."""
-    found = {"counted": aggregates.counted, "newest": aggregates.newest, "changes": aggregates.changes}
-    await _act(connection, run, "close_table", events, table=table, requests=requests, **found)
+    await _act(connection, run, "close_table", events, table=table, requests=requests, **asdict(aggregates))
 
 
 async def count_requests(

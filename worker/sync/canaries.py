@@ -14,7 +14,7 @@ from jobs.canary import (
     judge_times,
     judge_unknown_field,
 )
-from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import OF_A_TABLE, ResponseInvalid, TableAbsent, TableDenied
 from jobs.events import Emit
 from jobs.surface import Surface, Table
 from worker.servicenow import Client
@@ -70,7 +70,7 @@ class _Sender:
     async def _ask(self, table: Table, canary: Canary, *, moment: str = "") -> Signs | None:
         try:
             return await self._fetch(table, canary, moment=moment) if self._left else None
-        except (TableDenied, TableAbsent, ResponseInvalid):
+        except OF_A_TABLE:
             return None
 
     async def _fetch(self, table: Table, canary: Canary, *, moment: str = "") -> Signs:

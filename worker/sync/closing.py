@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import OF_A_TABLE
 from jobs.page import Position, next_position
 from jobs.rereading import OVERLAP, Aggregates, bound_before
 from jobs.surface import Surface, Table
@@ -20,8 +20,6 @@ from worker.postgres import rereading
 from worker.postgres.staging import TableRead
 from worker.sync.asides import AsideReader
 from worker.sync.crawl import Crawl, Reader
-
-_FRUITLESS = (TableDenied, TableAbsent, ResponseInvalid)
 
 
 async def close_tables(
@@ -53,7 +51,7 @@ class Closer(Reader):
         # Before it is asked, so that what is known then is not older than the time says.
         await self._put(rereading.note_closing, table=self.table.name)
         now: Aggregates | None = None
-        with suppress(*_FRUITLESS):
+        with suppress(*OF_A_TABLE):
             now = await self._aggregate()
         self.is_asked = True
         if now is None:
@@ -63,7 +61,7 @@ class Closer(Reader):
             await self._put(rereading.stand_table, table=self.table.name)
             return
         found: Aggregates | None = None
-        with suppress(*_FRUITLESS):
+        with suppress(*OF_A_TABLE):
             found = await self._read_changed(now)
         if found is None:
             await self._put(rereading.count_requests, table=self.table.name)

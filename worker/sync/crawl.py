@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jobs.asides import Aside
-from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import OF_A_TABLE, ResponseInvalid, TableDenied
 from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
 from jobs.keys import build_keys
@@ -28,7 +28,6 @@ from worker.sync.writer import Writer
 
 _MOST_ROWS = 5_000_000  # of one table in one run, whatever the instance counts
 _SPARE_PAGES = 10  # a table may grow while it is read
-_OF_A_TABLE = (TableDenied, TableAbsent, ResponseInvalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Reader:
             return
         try:
             verdict = await self._read_to_end()
-        except _OF_A_TABLE as failure:
+        except OF_A_TABLE as failure:
             verdict = judge_failure(failure)
         if verdict is None:
             await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)

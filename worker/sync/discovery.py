@@ -20,7 +20,7 @@ from jobs.derived import (
     choose_columns,
     describe_refusal,
 )
-from jobs.errors import OutsideSurface, ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import OF_A_TABLE, OutsideSurface
 from jobs.events import Emit
 from jobs.rereading import is_unchanged
 from jobs.surface import Surface, Table
@@ -72,7 +72,7 @@ class Discoverer:
             return self._build(known)
         try:
             described = await self._fetch(names, known)
-        except (TableDenied, TableAbsent, ResponseInvalid) as failure:
+        except OF_A_TABLE as failure:
             return _give_up(names, failure.message)
         if isinstance(described, Verdict):
             return _give_up(names, described.reason or "")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from jobs.canary import Honesty
 from jobs.errors import (
+    OF_A_TABLE,
     CredentialsMissing,
     CredentialsRejected,
     ErrorDocument,
@@ -19,7 +20,6 @@ from jobs.errors import (
     InstanceFailure,
     InstanceThrottled,
     ResponseInvalid,
-    TableAbsent,
     TableDenied,
 )
 from jobs.events import DOCTOR_ENDED, Event
@@ -47,7 +47,6 @@ from worker.sync.parts import Parts
 from worker.sync.whole import fetch_whole
 
 _LONGEST_WAIT_SECONDS = 10.0  # somebody sits before it
-_OF_A_TABLE = (TableDenied, TableAbsent, ResponseInvalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ class _Doctor:
                 fetched = await client.fetch_page(table, Position(), emit=self.emit)
                 counted = await self._count(client, table)
                 return judge_look(table, fetched.page.rows, counted=counted, limit_rows=fetched.limit_rows)
-            except _OF_A_TABLE as failure:
+            except OF_A_TABLE as failure:
                 return judge_failure(failure)
             except InstanceFailure as failure:
                 self._stopped = failure

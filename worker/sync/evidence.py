@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from jobs.errors import ResponseInvalid, TableAbsent, TableDenied
+from jobs.errors import OF_A_TABLE
 from jobs.events import GONE_LOOKED_UP, TABLE_JUDGED, Event
 from jobs.lookup import BATCH_KEYS, MOST_KEYS, Fate, is_key, judge_gone, judge_missing
 from jobs.surface import Surface, Table
@@ -101,7 +101,7 @@ class _Inquiry:
             given = await self._crawl.client.fetch_given(self._table, keys, emit=self._trail.emit)
             missing = [key for key in keys if key not in given]
             fates = await self._count(missing) if missing else {}
-        except (TableDenied, TableAbsent, ResponseInvalid):
+        except OF_A_TABLE:
             return dict.fromkeys(keys, "unknown")
         return {**dict.fromkeys(given, "unknown"), **fates}
 
