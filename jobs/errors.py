@@ -45,6 +45,7 @@ class Failure(Exception):  # noqa: N818  the glossary's word for it
     code: ClassVar[str] = "unforeseen"
     retry: ClassVar[Retry] = "later"
     audience: ClassVar[Audience] = "developer"
+    blames_instance: ClassVar[bool] = False  # whether it counts towards the instance's breaker
 
     def __init__(self, message: str, *, after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -244,6 +245,7 @@ class InstanceUnreachable(InstanceFailure):
     """No connection, no TLS, no answer in time, or a server error."""
 
     code = "instance_unreachable"
+    blames_instance = True
 
 
 class InstanceSlow(InstanceUnreachable):
@@ -262,6 +264,7 @@ class InstanceAsleep(InstanceFailure):
     """A page for people instead of data: hibernating, in maintenance, or a login."""
 
     code = "instance_asleep"
+    blames_instance = True
 
 
 class TableDenied(InstanceFailure):
@@ -326,7 +329,7 @@ class RunLive(RunFailure):
 
 
 class RunGaveUp(RunFailure):
-    """The run was tried too often."""
+    """The run was tried too often, or slice after slice came no further."""
 
     code = "gave_up"
     retry = "never"

@@ -98,6 +98,17 @@ RUN_RESCUED = _kind(
     audited=True,
 )
 RUN_FENCED = _kind("run.fenced", "A worker came too late and wrote nothing.", level="warning", audited=True)
+RUN_CANCELLED = _kind(
+    "run.cancelled", "A worker left a run that somebody cancelled.", "seconds", level="warning"
+)
+BREAKER_OPENED = _kind(
+    "breaker.opened",
+    "An instance did not answer slice after slice: it is left alone for a while, then probed by one run.",
+    "code",
+    "seconds",
+    level="warning",
+    audited=True,
+)
 RUN_RETRIED = _kind(
     "run.retried",
     "A run failed and will be tried again.",

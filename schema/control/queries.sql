@@ -1,6 +1,7 @@
 -- name: claim_due_tenants
 -- Request a run for each tenant whose turn has come.
-SELECT run_id, tenant_id FROM control.claim_due_tenants(%(batch)s::integer)
+SELECT run_id, tenant_id
+FROM control.claim_due_tenants(%(batch)s::integer, %(starts_per_second)s::double precision)
 
 -- name: fold_requests
 -- Turn what was asked for into runs.
@@ -11,7 +12,7 @@ SELECT run_id, tenant_id FROM control.fold_requests(%(batch)s::integer)
 SELECT run_id, tenant_id, gave_up, worker FROM control.rescue_runs(%(max_attempts)s::integer)
 
 -- name: runs_to_ring
--- The runs to ring for: new, due again, or rung too long ago without an answer.
+-- The runs to ring for, as many as the slots bear: new, due again, or rung too long ago without an answer.
 SELECT control.runs_to_ring(%(batch)s::integer, %(again_after_seconds)s::double precision)
 
 -- name: claim_run
@@ -28,10 +29,19 @@ FROM control.claim_quarantined(%(run)s::uuid, %(worker)s::text, %(lease_seconds)
 -- Hold a run for longer; false when it is no longer ours.
 SELECT control.renew_lease(%(run)s::uuid, %(fence)s::bigint, %(lease_seconds)s::double precision)
 
--- name: release_run
--- End a slice that did not publish.
-SELECT control.release_run(%(run)s::uuid, %(fence)s::bigint, %(ending)s::text, %(wait_seconds)s::double precision,
-                           %(failure)s::jsonb)
+-- name: end_slice
+-- End a slice that did not publish, and count what its instance did towards the breaker.
+SELECT released, opened_seconds
+FROM control.end_slice(%(run)s::uuid, %(fence)s::bigint, %(ending)s::text, %(wait_seconds)s::double precision,
+                       %(failure)s::jsonb, %(blames_instance)s::boolean)
+
+-- name: cancel_run
+-- End a run that lives; gives the state it was in, null where there is none such.
+SELECT control.cancel_run(%(run)s::uuid)
+
+-- name: read_run_state
+-- The state of a run of the tenant that the transaction names.
+SELECT state FROM control.run WHERE run_id = %(run)s::uuid
 
 -- name: record_events
 -- Write audit events in the tenant's transaction; false when the lease is lost.
@@ -59,11 +69,11 @@ FROM control.find_tenant(%(tenant)s::text)
 -- name: read_fleet
 -- Every tenant with its state and freshness.
 SELECT tenant_id, tenant, url, schema_name, every_seconds, state, state_reason, revision, published_at, as_of,
-       staleness_seconds, waiting_seconds, last_error
+       staleness_seconds, waiting_seconds, last_state, last_error, breaker
 FROM control.read_fleet()
 
 -- name: count_runs
--- How many runs are in each state, and how many requests are not yet a run ("asked").
+-- How many runs wait and are under way, and how many requests are not yet a run ("asked").
 SELECT state, runs FROM control.count_runs()
 
 -- name: keys_in_use

@@ -84,7 +84,10 @@ def _describe_round(done: Round) -> Iterator[Event]:
 
 async def _plan(connection: Connection, settings: Settings) -> Round:
     return await runs.plan_round(
-        connection, max_attempts=settings.max_attempts, again_after_seconds=_RING_AGAIN_SECONDS
+        connection,
+        max_attempts=settings.max_attempts,
+        again_after_seconds=_RING_AGAIN_SECONDS,
+        starts_per_second=settings.starts_per_second,
     )
 
 
@@ -98,4 +101,6 @@ async def read_figures(connection: Connection) -> FleetFigures:
         staleness_ratios=[row["staleness_seconds"] / row["every_seconds"] for row in active],
         oldest_due_seconds=max((row["waiting_seconds"] for row in active), default=0.0),
         processes=Counter(row["kind"] for row in await reading.read_processes(connection)),
+        breakers=Counter(row["breaker"] for row in fleet),
+        quarantined=sum(row["last_state"] == "quarantined" for row in fleet),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -65,12 +65,32 @@ class Round:
     to_ring: Sequence[UUID]
 
 
-async def plan_round(connection: Connection, *, max_attempts: int, again_after_seconds: float) -> Round:
+@dataclass(frozen=True, slots=True)
+class EndedSlice:
+    """Whether the lease was still held, and for how long the instance's breaker is open from now on, if it is."""
+
+    released: bool
+    opened_seconds: float | None
+
+
+Unfinished = Literal["yielded", "handed_over", "stalled"]
+"""How a slice ends that did not come to its run's end: with progress; without, since its process stops; without."""
+
+
+async def plan_round(
+    connection: Connection,
+    *,
+    max_attempts: int,
+    again_after_seconds: float,
+    starts_per_second: float = 1_000.0,
+) -> Round:
     """Rescue, request and choose what to ring for; each statement commits on its own."""
     lost = await fetch_rows(connection, "control", "rescue_runs", max_attempts=max_attempts)
     folded = await fetch_rows(connection, "control", "fold_requests", batch=RING_BATCH)
     due: list[dict[str, Any]] = []
-    while batch := await fetch_rows(connection, "control", "claim_due_tenants", batch=CLAIM_BATCH):
+    while batch := await fetch_rows(
+        connection, "control", "claim_due_tenants", batch=CLAIM_BATCH, starts_per_second=starts_per_second
+    ):
         due.extend(batch)
     rung = await fetch_rows(
         connection, "control", "runs_to_ring", batch=RING_BATCH, again_after_seconds=again_after_seconds
@@ -125,14 +145,30 @@ async def renew_lease(connection: Connection, run: ClaimedRun, *, lease_seconds:
     )
 
 
-async def yield_run(connection: Connection, run: ClaimedRun) -> bool:
+async def yield_run(connection: Connection, run: ClaimedRun, ending: Unfinished = "yielded") -> bool:
     """Put an unfinished run back into the queue with what it staged; False when the lease is lost."""
-    return await _release(connection, run, "yielded", 0.0, None)
+    ended = await _end_slice(connection, run, ending, 0.0, None, blames_instance=False)
+    return ended.released
 
 
-async def release_failed(connection: Connection, run: ClaimedRun, fate: Fate) -> bool:
-    """End a slice that failed as its fate says; False when the lease is lost."""
-    return await _release(connection, run, fate.ending, fate.wait_seconds, dict(fate.error))
+async def release_failed(connection: Connection, run: ClaimedRun, fate: Fate) -> EndedSlice:
+    """End a slice that failed as its fate says."""
+    return await _end_slice(
+        connection, run, fate.ending, fate.wait_seconds, dict(fate.error), blames_instance=fate.blames_instance
+    )
+
+
+async def cancel_run(connection: Connection, run_id: UUID) -> str | None:
+    """Cancel a run that lives; gives the state it was in, None where there is none such."""
+    state: str | None = await fetch_value(connection, "control", "cancel_run", run=run_id)
+    return state
+
+
+async def read_run_state(connection: Connection, run: ClaimedRun) -> str | None:
+    """Give the state of a run that its worker holds no more."""
+    async with in_tenant_rows(connection, run.tenant_id):
+        state: str | None = await fetch_value(connection, "control", "read_run_state", run=run.run_id)
+    return state
 
 
 async def request_sync(connection: Connection, tenant: str, *, mode: str) -> int:
@@ -147,12 +183,14 @@ async def read_request(connection: Connection, tenant_id: UUID, request: int) ->
     return run
 
 
-async def _release(
-    connection: Connection, run: ClaimedRun, ending: str, wait_seconds: float, failure: dict[str, Any] | None
-) -> bool:
-    return bool(
-        await fetch_value(
-            connection, "control", "release_run", run=run.run_id, fence=run.fence, ending=ending,
-            wait_seconds=wait_seconds, failure=msgspec.json.encode(failure).decode() if failure else None,
-        )
+async def _end_slice(
+    connection: Connection, run: ClaimedRun, ending: str, wait_seconds: float, failure: dict[str, Any] | None,
+    *, blames_instance: bool,
+) -> EndedSlice:  # fmt: skip
+    row = await fetch_row(
+        connection, "control", "end_slice", run=run.run_id, fence=run.fence, ending=ending,
+        wait_seconds=wait_seconds, failure=msgspec.json.encode(failure).decode() if failure else None,
+        blames_instance=blames_instance,
     )  # fmt: skip
+    assert row is not None
+    return EndedSlice(**row)

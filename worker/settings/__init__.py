@@ -131,6 +131,9 @@ class Settings(BaseSettings):
         60, description="How long a silent worker keeps a run before it is offered again."
     )
     scheduler_tick_seconds: Seconds = Field(5, description="The pause between two rounds of the scheduler.")
+    starts_per_second: float = Field(
+        50, gt=0, le=10_000, description="The most turns that begin in a second, all schedulers together."
+    )
     page_rows: int = Field(1000, ge=1, le=10_000, description="Rows asked for at once (`sysparm_limit`).")
     request_timeout_seconds: Seconds = Field(
         60, description="The most one request to an instance may take, all in all."

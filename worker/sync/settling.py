@@ -9,8 +9,10 @@ from pathlib import Path
 
 from jobs.errors import CredentialsMissing, CredentialsRejected, Failure, LeaseLost
 from jobs.events import (
+    BREAKER_OPENED,
     DEPENDENCY_AWAY,
     FAILURE_UNFORESEEN,
+    RUN_CANCELLED,
     RUN_ENDED,
     RUN_FENCED,
     RUN_RETRIED,
@@ -78,14 +80,26 @@ async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure
         cap_seconds=settings.retry_cap_seconds,
         draw=random.Random(),  # noqa: S311  spreads retries, guards nothing
     )
-    if isinstance(failure, LeaseLost) or not await runs.release_failed(connection, run, fate):
-        await _record(parts, connection, run, RUN_FENCED, {})
+    ended = None if isinstance(failure, LeaseLost) else await runs.release_failed(connection, run, fate)
+    if ended is None or not ended.released:
+        await _tell_lost(parts, connection, run)
         return
     _tell_fate(parts, run, fate)
+    if ended.opened_seconds is not None:
+        fields = {"code": failure.code, "seconds": round(ended.opened_seconds)}
+        await _record(parts, connection, run, BREAKER_OPENED, fields)
     if isinstance(failure, _PAUSING):
         async with in_tenant_rows(connection, run.tenant_id):
             await tenants.change_state(connection, run.tenant_id, "paused", reason=failure.message)
             await _record(parts, connection, run, TENANT_PAUSED, {"reason": failure.code})
+
+
+async def _tell_lost(parts: Parts, connection: Connection, run: ClaimedRun) -> None:
+    """Tell why the run is this worker's no more: somebody cancelled it, or another worker has it."""
+    if await runs.read_run_state(connection, run) == "cancelled":
+        parts.emit(_bind(run, RUN_CANCELLED, {"seconds": run_seconds(run)}))
+    else:
+        await _record(parts, connection, run, RUN_FENCED, {})
 
 
 def _tell_fate(parts: Parts, run: ClaimedRun, fate: Fate) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from uuid import UUID
 
 from jobs.coverage import compare_coverage
+from jobs.errors import RunGaveUp
 from jobs.events import (
     CANARIES_CHECKED,
     COVERAGE_CHANGED,
@@ -34,7 +35,7 @@ from worker.postgres import publishing, rereading, runs, staging
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.pace import read_pace
 from worker.postgres.publishing import Publication
-from worker.postgres.runs import ClaimedRun
+from worker.postgres.runs import ClaimedRun, Unfinished
 from worker.postgres.staging import TableRead
 from worker.servicenow import Client
 from worker.sync.canaries import send_canaries
@@ -99,12 +100,13 @@ class _Slice:
         self._tell(Event(RUN_CLAIMED, claimed))
         await staging.check_version(self._connection, run.schema_name)
         await publishing.drop_abandoned(self._connection, run)
-        coverage = await self._crawl(await staging.read_progress(self._connection, run))
+        before = await staging.read_progress(self._connection, run)
+        coverage = await self._crawl(before)
         reads = await staging.read_progress(self._connection, run)
         if coverage is not None:
             await self._publish(reads, coverage)
         else:
-            await self._yield(reads)
+            await self._give_back(reads, has_advanced=reads != before)
 
     def must_pause(self) -> bool:
         """Say whether the slice's time is over, or the process is asked to stop."""
@@ -250,10 +252,18 @@ class _Slice:
             for change in compare_coverage(then, now)
         ]
 
-    async def _yield(self, reads: Mapping[str, TableRead]) -> None:
-        if not await runs.yield_run(self._connection, self._run):
+    async def _give_back(self, reads: Mapping[str, TableRead], *, has_advanced: bool) -> None:
+        """Put the run back for its next slice; RunGaveUp where slice after slice comes no further."""
+        is_stopping = self._parts.draining.is_set()
+        ending: Unfinished = "yielded" if has_advanced else "handed_over" if is_stopping else "stalled"
+        if ending == "stalled" and self._run.attempt >= self._parts.settings.max_attempts:
+            raise RunGaveUp(
+                f"{self._run.attempt} slices in a row brought the run no further: the instance is slow, or "
+                "ZAPTIK_SLICE_SECONDS too short for one page of it. `zaptik doctor` shows how it answers."
+            )
+        if not await runs.yield_run(self._connection, self._run, ending):
             raise staging.lease_lost(self._run.run_id)
-        reason = "stopping" if self._parts.draining.is_set() else "slice over"
+        reason = "stopping" if is_stopping else "slice over" if has_advanced else "no progress"
         self._tell(
             Event(RUN_YIELDED, {"pages": sum(read.pages for read in reads.values()), "reason": reason})
         )

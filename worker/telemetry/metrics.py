@@ -25,7 +25,8 @@ _CONCURRENCY: Final = (1, 2, 3, 4, 6, 8, 16, 32, 64)
 _STALENESS: Final = (0.5, 1, 1.25, 1.5, 2, 3, 5, 10, 24, 100)
 _FATES: Final = ("deleted", "hidden", "unknown")
 _CHANGES: Final = ("added", "changed", "removed")
-_RUN_STATES: Final = ("requested", "running", "published", "unchanged", "quarantined", "failed", "cancelled")
+_RUN_STATES: Final = ("requested", "running")
+_BREAKERS: Final = ("closed", "open", "half_open")
 _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
 
 
@@ -33,7 +34,7 @@ _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
 class FleetFigures:
     """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
 
-    `staleness_ratios` is each active tenant's age of its graph over its cadence; `oldest_due_seconds` how long
+    `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active tenant's age of its graph over its cadence; `oldest_due_seconds` how long
     the longest waiting tenant has waited, for its turn to be taken up or for a worker.
     """
 
@@ -42,6 +43,8 @@ class FleetFigures:
     staleness_ratios: Sequence[float]
     oldest_due_seconds: float
     processes: Mapping[str, int]
+    breakers: Mapping[str, int]
+    quarantined: int
 
 
 class Metrics:
@@ -97,8 +100,15 @@ class Metrics:
             "zaptik_publish_fenced", "Workers that came too late and wrote nothing.", registry=self.registry
         )
         slices = Counter(
-            "zaptik_slices", "Slices that gave their run back unfinished.", registry=self.registry
-        )
+            "zaptik_slices", "Slices that gave their run back unfinished, by why.", ("reason",),
+            registry=self.registry,
+        )  # fmt: skip
+        opened = Counter(
+            "zaptik_breaker_opened", "Instances left alone for a while, by what they did.", ("code",),
+            registry=self.registry,
+        )  # fmt: skip
+        for reason in ("slice over", "stopping", "no progress"):
+            slices.labels(reason)
         quarantines = Counter(
             "zaptik_quarantines", "Revisions held back for a person to look at.", registry=self.registry
         )
@@ -134,7 +144,9 @@ class Metrics:
             lambda event: coverage.labels(_text(event, "from"), _text(event, "to")).inc(),
         )
         self._on(events.RUN_RETRIED, lambda event: runs.labels("retried", _text(event, "code")).inc())
-        self._on(events.RUN_YIELDED, lambda _: slices.inc())
+        self._on(events.RUN_CANCELLED, lambda _: runs.labels("cancelled", "cancelled").inc())
+        self._on(events.BREAKER_OPENED, lambda event: opened.labels(_text(event, "code")).inc())
+        self._on(events.RUN_YIELDED, lambda event: slices.labels(_text(event, "reason")).inc())
         self._on(events.RUN_FENCED, lambda _: fenced.inc())
         self._on(
             events.PUBLISHED,
@@ -207,7 +219,15 @@ class Metrics:
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
 
     def _add_fleet_gauges(self) -> Callable[[FleetFigures], None]:
-        runs = Gauge("zaptik_runs", "Runs by state, of the whole fleet.", ("state",), registry=self.registry)
+        runs = Gauge(
+            "zaptik_runs", "Runs that wait or are under way, of the whole fleet.", ("state",), registry=self.registry
+        )
+        breakers = Gauge(
+            "zaptik_breakers", "Instances by the state of their breaker.", ("state",), registry=self.registry
+        )
+        held = Gauge(
+            "zaptik_tenants_quarantined", "Tenants whose newest revision waits for a person.", registry=self.registry
+        )
         tenants = Gauge("zaptik_tenants", "Tenants by state.", ("state",), registry=self.registry)
         processes = Gauge(
             "zaptik_processes",
@@ -229,6 +249,9 @@ class Metrics:
                 tenants.labels(state).set(figures.tenants.get(state, 0))
             for kind in ("worker", "scheduler"):
                 processes.labels(kind).set(figures.processes.get(kind, 0))
+            for state in _BREAKERS:
+                breakers.labels(state).set(figures.breakers.get(state, 0))
+            held.set(figures.quarantined)
             due.set(figures.oldest_due_seconds)
 
         return show
