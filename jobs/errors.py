@@ -5,7 +5,7 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     Failure
     ├── UsageFailure           the person who called must change the call            (exit 2)
     │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision
-    │   ├── UnknownNode  NotQuarantined
+    │   ├── UnknownNode  NotQuarantined  UnknownRun  RunEnded
     │   ├── HostNotAllowed  PlainHttp  InvalidAddress  WrongArguments  SecretMissing  TenantPaused  FileNotWritten
     ├── SetupFailure           the deployment is not ready                           (exit 1)
     │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway
@@ -105,6 +105,18 @@ class NotQuarantined(UsageFailure):
     """The revision does not wait for a person: there is nothing to accept or reject."""
 
     code = "not_quarantined"
+
+
+class UnknownRun(UsageFailure):
+    """No run of that id."""
+
+    code = "unknown_run"
+
+
+class RunEnded(UsageFailure):
+    """The run has ended: there is nothing to cancel."""
+
+    code = "run_ended"
 
 
 class HostNotAllowed(UsageFailure):

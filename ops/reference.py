@@ -257,9 +257,16 @@ def _build_metrics() -> list[str]:
 def _read_metrics(process: str) -> Iterator[tuple[str, str, str, str]]:
     """Let a process's metrics see one event of each kind, so that each has a series and shows its labels."""
     metrics = Metrics(version=worker.__version__, process=process)
-    metrics.set_fleet(
-        FleetFigures(runs={}, tenants={}, staleness_ratios=(), oldest_due_seconds=0, processes={})
+    nothing = FleetFigures(
+        runs={},
+        tenants={},
+        staleness_ratios=(),
+        oldest_due_seconds=0,
+        processes={},
+        breakers={},
+        quarantined=0,
     )
+    metrics.set_fleet(nothing)
     for kind in KINDS.values():
         metrics.observe(Event(kind))
     metrics.observe(Event(SCHEDULER_TICKED))
@@ -383,10 +390,11 @@ def _example_status() -> dict[str, object]:
         "tenant": "acme", "tenant_id": _RUN_ID, "state": "active", "state_reason": None, "published_at": _MOMENT,
         "as_of": _MOMENT, "revision": 1,
     }  # fmt: skip
+    run = {"last_state": "published", "breaker": "closed"}
     process = {"process_id": _RUN_ID, "host": "node-1", "pid": 7, "version": worker.__version__}
     times = {"started_at": _MOMENT, "seen_at": _MOMENT}
     return {
-        "tenants": [describe_tenant_status({**tenant, "staleness_seconds": 61.5, "last_error": None})],
+        "tenants": [describe_tenant_status({**tenant, "staleness_seconds": 61.5, "last_error": None, **run})],
         "queue": {"asked": 0, "requested": 0, "running": 0},
         "workers": [describe_process({**process, **times, "kind": "worker", "threads": 4})],
         "schedulers": [describe_process({**process, **times, "kind": "scheduler", "threads": 1})],

@@ -68,6 +68,10 @@ class Instance:
         """Let every request take longer."""
         self._call("PUT", "latency", body={"ms": milliseconds})
 
+    def set_faults(self, *faults: Row) -> None:
+        """Set every fault anew, none where none is given; see ops/simulator/faults.py."""
+        self._call("PUT", "faults", body={"faults": list(faults)})
+
     def set_access(self, table: str, **switches: object) -> None:
         """Change what the account may do with a table; see ops/simulator/access.py."""
         self._call("PUT", f"access/{table}", body=switches)

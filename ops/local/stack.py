@@ -69,8 +69,8 @@ class Stack:
         self._tenants = tuple(tenants)
         self._outlives = outlives
         self._say = say
-        self._postgres = EmbeddedPostgres(outlives=outlives)
-        self._valkey = EmbeddedValkey(outlives=outlives)
+        self.postgres = EmbeddedPostgres(outlives=outlives)
+        self.valkey = EmbeddedValkey(outlives=outlives)
         self._app_password = secrets.token_urlsafe(24)
         self._control_token = secrets.token_urlsafe(24)
         self.client_secrets = {tenant.name: secrets.token_urlsafe(24) for tenant in self._tenants}
@@ -80,7 +80,7 @@ class Stack:
 
     def __repr__(self) -> str:
         names = ", ".join(tenant.name for tenant in self._tenants)
-        return f"<Stack of {names}: {len(self.children)} processes, {self._postgres}, {self._valkey}>"
+        return f"<Stack of {names}: {len(self.children)} processes, {self.postgres}, {self.valkey}>"
 
     def __enter__(self) -> Self:
         self.start()
@@ -92,7 +92,7 @@ class Stack:
     @property
     def folders(self) -> list[Path]:
         """The private folders that `stop` removes."""
-        return [self.folder, self._postgres.folder, self._valkey.folder]
+        return [self.folder, self.postgres.folder, self.valkey.folder]
 
     @property
     def folder(self) -> Path:
@@ -136,14 +136,14 @@ class Stack:
     def settings(self) -> dict[str, str]:
         """Give the variables of a worker or the scheduler."""
         certificates = self._written()
-        own = f"postgresql://zaptik_app:{self._app_password}@127.0.0.1:{self._postgres.port}/{DATABASE}"
+        own = f"postgresql://zaptik_app:{self._app_password}@127.0.0.1:{self.postgres.port}/{DATABASE}"
         hosts = (
             *(f"127.0.0.1:{instance.port}" for instance in self.instances.values()),
             *self._further_hosts,
         )
         return {
             "ZAPTIK_DATABASE_URL": own,
-            "ZAPTIK_REDIS_URL": self._valkey.url(),
+            "ZAPTIK_REDIS_URL": self.valkey.url(),
             "ZAPTIK_KEYRING_FILE": str(self.folder / "keyring.json"),
             "ZAPTIK_INSTANCE_HOSTS": ",".join(hosts),
             "ZAPTIK_CA_FILE": str(certificates.ca_file),
@@ -159,7 +159,7 @@ class Stack:
 
     def admin_database_url(self, database: str) -> str:
         """Give the superuser's address of a database."""
-        return self._postgres.admin_url(database)
+        return self.postgres.admin_url(database)
 
     def run_zaptik(
         self,
@@ -210,11 +210,11 @@ class Stack:
 
     def _start_servers(self) -> None:
         self._say("starting PostgreSQL and Valkey")
-        for server in (self._postgres, self._valkey):
+        for server in (self.postgres, self.valkey):
             self._cleanups.callback(server.stop)
             server.start()
             self.children.append(server.child)
-        self._postgres.create_database(DATABASE)
+        self.postgres.create_database(DATABASE)
 
     def _start_instances(self) -> None:
         self._say(f"starting {len(self._tenants)} simulated instances")

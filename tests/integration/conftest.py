@@ -10,6 +10,7 @@ import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from uuid import uuid4
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.conftest import Deployment, build_server
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
 from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case, build_case, case_settings
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
+from worker.postgres.reading import Process, forget_process, report_process
 from worker.postgres.tenants import StoredCredentials, Tenant, add_tenant, change_state, store_credentials
 from worker.settings import Settings
 
@@ -122,13 +124,22 @@ async def add_fresh_tenant(
     ids = [tenant.tenant_id for tenant in added]
     await admin.execute("UPDATE control.tenant SET state = 'paused' WHERE tenant_id = ANY (%s)", [ids])
     await admin.execute(
-        """UPDATE control.run SET state = 'cancelled', lease_until = NULL, ended_at = now()
+        """UPDATE control.run SET state = 'cancelled', fence = fence + 1, lease_until = NULL, ended_at = now()
            WHERE state IN ('requested', 'running') AND tenant_id = ANY (%s)""",
         [ids],
     )
     assert await read_fingerprint(admin, bystander.tenant) == bystander.fingerprint, (
         "it changed another tenant"
     )
+
+
+@pytest.fixture
+async def slots(app: Connection) -> AsyncIterator[None]:
+    """Let a worker live that has slots for all: without one nothing is rung for."""
+    process = Process(uuid4(), "worker", "a host", 1, "0", 10_000)
+    await report_process(app, process)
+    yield
+    await forget_process(app, process.process_id)
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ class Interleaving:
         if taken is None:  # our worker's transaction came between
             return False
         self._claims += 1
-        return await runs.yield_run(app, taken)
+        return await runs.yield_run(app, taken, "handed_over")
 
     # After a run.
 

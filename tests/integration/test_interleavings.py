@@ -70,7 +70,7 @@ BREAKING = [
 
 KEPT = """SELECT string_agg(format('%%I.%%I', schemaname, tablename), ', ') AS tables FROM pg_tables
           WHERE schemaname = %s AND tablename <> 'schema_version'"""
-END_RUNS = """UPDATE control.run SET state = 'cancelled', lease_until = NULL, ended_at = now()
+END_RUNS = """UPDATE control.run SET state = 'cancelled', fence = fence + 1, lease_until = NULL, ended_at = now()
               WHERE state IN ('requested', 'running') AND tenant_id = %s"""
 
 

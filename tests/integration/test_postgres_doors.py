@@ -21,7 +21,7 @@ from worker.postgres.tenants import Tenant
 pytestmark = pytest.mark.anyio
 
 FOR_ALL = {
-    "claim_due_tenants": "control.claim_due_tenants(0)",
+    "claim_due_tenants": "control.claim_due_tenants(0, 1)",
     "fold_requests": "control.fold_requests(0)",
     "rescue_runs": "control.rescue_runs(99)",
     "runs_to_ring": "control.runs_to_ring(0, 30)",
@@ -34,6 +34,8 @@ FOR_ONE = {
     "claim_quarantined": "control.claim_quarantined('{run}', 'x', 0)",
     "renew_lease": "control.renew_lease('{run}', 0, 0)",
     "release_run": "control.release_run('{run}', 0, 'yielded', 0, NULL)",
+    "end_slice": "control.end_slice('{run}', 0, 'yielded', 0, NULL, false)",
+    "cancel_run": "control.cancel_run('{run}')",
     "find_tenant": "control.find_tenant('{name}')",
     "request_sync": "control.request_sync('{name}', 'full')",
 }

@@ -65,7 +65,9 @@ async def test_two_schedulers_at_once_take_each_due_tenant_once(
     async def take() -> list[UUID]:
         taken: list[UUID] = []
         async with open_connection(deployment.app_url, purpose="test scheduler") as app:
-            while rows := await fetch_rows(app, "control", "claim_due_tenants", batch=7):
+            while rows := await fetch_rows(
+                app, "control", "claim_due_tenants", batch=7, starts_per_second=1000
+            ):
                 taken.extend(row["tenant_id"] for row in rows)
         return taken
 
@@ -118,10 +120,10 @@ async def test_what_another_scheduler_holds_is_passed_over_and_not_waited_for(
         await admin.execute(
             "SELECT FROM control.tenant WHERE tenant_id = %s FOR NO KEY UPDATE", [held.tenant_id]
         )
-        rows = await fetch_rows(app, "control", "claim_due_tenants", batch=1000)
+        rows = await fetch_rows(app, "control", "claim_due_tenants", batch=1000, starts_per_second=1000)
         assert tenant.tenant_id in {row["tenant_id"] for row in rows}
         assert held.tenant_id not in {row["tenant_id"] for row in rows}
-    rows = await fetch_rows(app, "control", "claim_due_tenants", batch=1000)
+    rows = await fetch_rows(app, "control", "claim_due_tenants", batch=1000, starts_per_second=1000)
     assert held.tenant_id in {row["tenant_id"] for row in rows}
 
 
@@ -229,6 +231,7 @@ async def test_requests_that_must_wait_stand_in_nobodys_way(
     assert await fold(app, batch=1) == {free.tenant_id}
 
 
+@pytest.mark.usefixtures("slots")
 async def test_a_run_is_rung_for_once_and_again_only_when_nobody_came(
     app: Connection, tenant: Tenant
 ) -> None:
@@ -254,7 +257,7 @@ async def test_the_fleet_is_seen_with_its_freshness_and_last_error(app: Connecti
     after = await read_mine()
     assert (after["revision"], after["last_error"]) == (1, None)
     assert isinstance(after["staleness_seconds"], float)
-    assert (await count_runs(app))["published"] >= 1
+    assert set(await count_runs(app)) <= {"requested", "running", "asked"}
 
 
 async def test_processes_report_themselves_and_are_forgotten(app: Connection) -> None:

@@ -233,7 +233,8 @@ async def test_pages_of_a_run_that_never_published_are_dropped_by_the_next_alone
     late = await claim_fresh_run(app, tenant)
     await stage_table(app, late, GROUP, [DESK])
     await admin.execute(
-        "UPDATE control.run SET state = 'cancelled', lease_until = NULL, ended_at = now() WHERE run_id = %s",
+        "UPDATE control.run SET state = 'cancelled', fence = fence + 1, lease_until = NULL, ended_at = now() "
+        "WHERE run_id = %s",
         [late.run_id],
     )
     newer = await claim_fresh_run(app, tenant)

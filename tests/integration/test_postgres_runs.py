@@ -109,6 +109,7 @@ async def test_a_tenant_has_one_live_run_by_the_index(
         )
 
 
+@pytest.mark.usefixtures("slots")
 async def test_a_held_tenants_run_is_neither_rung_for_nor_claimed(app: Connection, tenant: Tenant) -> None:
     run = await claim_fresh_run(app, tenant)
     assert await yield_run(app, run)
@@ -122,6 +123,7 @@ async def test_a_held_tenants_run_is_neither_rung_for_nor_claimed(app: Connectio
     assert await claim_again(app, run) is not None
 
 
+@pytest.mark.usefixtures("slots")
 async def test_a_lease_that_is_renewed_is_kept_and_one_that_ran_out_is_rescued(
     admin: Connection, app: Connection, tenant: Tenant
 ) -> None:
@@ -174,7 +176,7 @@ async def test_a_retried_run_waits_its_time_and_keeps_its_attempts(
     admin: Connection, app: Connection, tenant: Tenant
 ) -> None:
     run = await claim_fresh_run(app, tenant)
-    assert await release_failed(app, run, FATE)
+    assert (await release_failed(app, run, FATE)).released
     assert await claim_again(app, run) is None
     planned = await plan_round(app, max_attempts=5, again_after_seconds=0)
     assert run.run_id not in planned.to_ring
@@ -186,7 +188,7 @@ async def test_a_retried_run_waits_its_time_and_keeps_its_attempts(
 
 async def test_a_failed_run_says_why_and_is_over(admin: Connection, app: Connection, tenant: Tenant) -> None:
     run = await claim_fresh_run(app, tenant)
-    assert await release_failed(app, run, Fate("failed", 0.0, FATE.error))
+    assert (await release_failed(app, run, Fate("failed", 0.0, FATE.error))).released
     [row] = await read_own(admin, RUN, run.run_id)
     assert (row["state"], row["code"]) == ("failed", "instance_unreachable")
     assert await claim_again(app, run) is None
@@ -240,7 +242,7 @@ async def test_a_late_worker_neither_renews_nor_releases(
     assert newer is not None
     assert not await renew_lease(app, late, lease_seconds=600)
     assert not await yield_run(app, late)
-    assert not await release_failed(app, late, FATE)
+    assert not (await release_failed(app, late, FATE)).released
     assert await renew_lease(app, newer, lease_seconds=600)
 
 

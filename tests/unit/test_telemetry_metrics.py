@@ -79,11 +79,16 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
         staleness_ratios=[0.4, 1.1, 30],
         oldest_due_seconds=9,
         processes={"worker": 2},
+        breakers={"open": 1, "closed": 2},
+        quarantined=1,
     )
     metrics.set_fleet(figures)
     metrics.observe(Event(events.SCHEDULER_TICKED))
     assert value(metrics, "zaptik_runs", state="running") == 2
-    assert value(metrics, "zaptik_runs", state="quarantined") == 0
+    assert value(metrics, "zaptik_runs", state="requested") == 0
+    assert value(metrics, "zaptik_breakers", state="open") == 1
+    assert value(metrics, "zaptik_breakers", state="half_open") == 0
+    assert value(metrics, "zaptik_tenants_quarantined") == 1
     assert value(metrics, "zaptik_tenants", state="active") == 3
     assert value(metrics, "zaptik_tenants", state="paused") == 0
     assert value(metrics, "zaptik_oldest_due_seconds") == 9
@@ -93,9 +98,16 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
     assert value(metrics, "zaptik_tenant_staleness_ratio_bucket", le="1.25") == 2
     assert value(metrics, "zaptik_tenant_staleness_ratio_sum") == pytest.approx(31.5)
     assert (value(metrics, "zaptik_scheduler_last_tick_timestamp_seconds") or 0) > 1_700_000_000
-    metrics.set_fleet(
-        FleetFigures(runs={}, tenants={}, staleness_ratios=[], oldest_due_seconds=0, processes={})
+    nothing = FleetFigures(
+        runs={},
+        tenants={},
+        staleness_ratios=[],
+        oldest_due_seconds=0,
+        processes={},
+        breakers={},
+        quarantined=0,
     )
+    metrics.set_fleet(nothing)
     metrics.observe(Event(events.SCHEDULER_TICKED))
     assert value(metrics, "zaptik_runs", state="running") == 0
     assert value(metrics, "zaptik_tenant_staleness_ratio_count") == 0

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from uuid import UUID
 
 import worker
 from jobs.errors import WrongArguments
@@ -67,6 +68,13 @@ def parse_duration(text: str) -> int:
     if not _SHORTEST_CADENCE_SECONDS <= seconds <= _LONGEST_CADENCE_SECONDS:
         raise argparse.ArgumentTypeError(f"{text!r} is no cadence: write 90s, 15m, 1h or 1d, from 1m to 31d")
     return seconds
+
+
+def _parse_run_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no run's id: `zaptik runs NAME` shows them") from None
 
 
 def _number(most: int) -> Callable[[str], int]:
@@ -178,6 +186,11 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     listing.add_argument(
         "--limit", type=_number(_MOST_RUNS), default=20, metavar="N", help="at most N (default 20)"
     )
+    family = _add_family(verbs, "run", "one run")
+    cancel = _add(
+        family, "cancel", runs.cancel, "end a run that waits or is under way; what it read is dropped"
+    )
+    cancel.add_argument("run_id", type=_parse_run_id, metavar="RUN_ID", help="as `zaptik runs NAME` shows it")
     _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
 
 

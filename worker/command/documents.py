@@ -86,7 +86,8 @@ def describe_tenant_status(row: Mapping[str, Any]) -> dict[str, Any]:
         "as_of": format_time(row["as_of"]),
         "revision": row["revision"],
         "staleness_seconds": round(row["staleness_seconds"], 1),
-        "breaker": "closed",
+        "last_state": row["last_state"],
+        "breaker": row["breaker"],
         "last_error": row["last_error"],
     }
 

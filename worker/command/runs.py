@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from jobs.errors import CredentialsRejected, SchedulerAway, TenantPaused, WorkerAway
+from jobs.errors import (
+    CredentialsRejected,
+    RunEnded,
+    SchedulerAway,
+    TenantPaused,
+    UnknownRun,
+    WorkerAway,
+)
 from worker.command.database import ask_as_app
 from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
 from worker.command.output import Output, align
@@ -69,6 +76,19 @@ def list_runs(asked: argparse.Namespace, settings: Settings, output: Output) -> 
         for run in found
         for change in run["coverage_changes"]
     )
+    return 0
+
+
+def cancel(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
+    """Cancel a run that waits or is under way; its worker leaves it at its next page."""
+    state = ask_as_app(settings, lambda connection: runs.cancel_run(connection, asked.run_id))
+    if state is None:
+        raise UnknownRun(f"There is no run {asked.run_id}: `zaptik runs NAME` shows a tenant's.")
+    if state in _ENDED:
+        advice = ": `zaptik revision reject` drops its revision" if state == "quarantined" else ""
+        raise RunEnded(f"Run {asked.run_id} has ended already, {state}{advice}. Nothing was changed.")
+    output.document({"run_id": str(asked.run_id), "state": "cancelled", "was": state})
+    output.lines([f"run {asked.run_id} is cancelled; the tenant's next run comes with its next turn"])
     return 0
 
 
@@ -213,4 +233,8 @@ def _tell_error(error: dict[str, Any]) -> str:
 def _tell_trouble(row: dict[str, Any]) -> str:
     if row["state"] == "paused":
         return f"paused: {row['reason']}"
+    if row["last_state"] == "quarantined":
+        return f"quarantined: a revision waits for a person; see `zaptik revision list {row['tenant']}`"
+    if row["breaker"] != "closed" and row["last_error"]:
+        return f"breaker {row['breaker'].replace('_', '-')}: {_tell_error(row['last_error'])}"
     return _tell_error(row["last_error"]) if row["last_error"] else ""

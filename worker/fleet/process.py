@@ -43,6 +43,7 @@ T = TypeVar("T")
 REPORT_SECONDS = 15
 _PORTS: dict[Kind, int] = {"worker": 9191, "scheduler": 9190}
 _TELL_AGAIN_SECONDS = 60.0
+_LEAST_PAUSE_SECONDS = 0.1
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
 
 
@@ -55,6 +56,7 @@ class Process:
         self.health = Health()
         self.metrics = Metrics(version=worker.__version__, process=kind)
         self.stopping = threading.Event()
+        self._awake = threading.Event()
         self.doorbell = Doorbell(settings.require_redis_url(), ca_file=settings.redis_ca_file)
         self._database_url = settings.require_database_url()
         self._signal = ""
@@ -78,6 +80,16 @@ class Process:
         log_event(event)
         self.metrics.observe(event)
 
+    def wake(self) -> None:
+        """End the pause."""
+        self._awake.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait until woken or asked to stop, so long at most; a moment in any case, however often it is woken."""
+        if not self.stopping.wait(min(seconds, _LEAST_PAUSE_SECONDS)):
+            self._awake.wait(max(0.0, seconds - _LEAST_PAUSE_SECONDS))
+            self._awake.clear()
+
     def tell(self, kind: EventKind, **fields: object) -> None:
         """Emit an event of the process itself."""
         self.emit(Event(kind, fields))
@@ -92,11 +104,10 @@ class Process:
         return asyncio.run(asked())
 
     def report(self) -> None:
-        """Say on the list of processes that this one lives; raises where PostgreSQL or Redis is away."""
+        """Say on the list of processes that this one lives; raises where PostgreSQL is away."""
         self.ask(
             lambda connection: reading.report_process(connection, self.self_description), purpose="report"
         )
-        self.doorbell.check()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -130,6 +141,7 @@ class Process:
                 for check in checks:
                     self.ask(check, purpose="check")
                 self.report()
+                self.doorbell.check()
             except (DatabaseAway, QueueAway) as away:
                 self.tell_away(away)
                 self.stopping.wait(wait_seconds)
@@ -169,3 +181,4 @@ class Process:
         for stop in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop, signal.SIG_DFL)
         self.stopping.set()
+        self.wake()

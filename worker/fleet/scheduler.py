@@ -14,13 +14,14 @@ from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
+from worker.fleet.waking import listening
 from worker.postgres import reading, runs
 from worker.postgres.connection import Connection
 from worker.postgres.runs import Round
 from worker.settings import Settings
 from worker.telemetry import FleetFigures
 
-_RING_AGAIN_SECONDS = 30  # without an answer: the message, or all of Redis, may be lost
+_RING_AGAIN_SECONDS = 30.0  # without an answer: the message, or all of Redis, may be lost
 _TICKS_MISSED = 10  # after so many the scheduler counts as stuck
 
 
@@ -29,7 +30,8 @@ def run_scheduler(settings: Settings) -> int:
     process = Process("scheduler", settings, threads=1)
     with process.running():
         if process.wait_for_dependencies():
-            _schedule(process)
+            with listening(process):
+                _schedule(process)
     return 0
 
 
@@ -44,22 +46,35 @@ def _schedule(process: Process) -> None:
                 process.report()
                 process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
                 report_due = time.monotonic() + REPORT_SECONDS
-            _do_round(process)
+            away: DatabaseAway | QueueAway | None = _find_redis_away(process)
+            _do_round(process, can_ring=away is None)
             retention.take()
-        except (DatabaseAway, QueueAway) as away:
-            process.tell_away(away)
-        else:
+        except (DatabaseAway, QueueAway) as gone:
+            away = gone
+        if away is None:
             process.become_ready()
-        process.stopping.wait(tick_seconds)
+        else:
+            process.tell_away(away)
+        process.pause(tick_seconds)
     process.tell_stopping()
 
 
-def _do_round(process: Process) -> None:
+def _find_redis_away(process: Process) -> QueueAway | None:
+    try:
+        process.doorbell.check()
+    except QueueAway as away:
+        return away
+    return None
+
+
+def _do_round(process: Process, *, can_ring: bool) -> None:
+    """Plan a round, and ring; while Redis is away, runs are made and wait to be rung for."""
     began = time.monotonic()
-    done = process.ask(lambda connection: _plan(connection, process.settings), purpose="round")
+    done = process.ask(
+        lambda connection: _plan(connection, process.settings, can_ring=can_ring), purpose="round"
+    )
     for event in _describe_round(done):
         process.emit(event)
-    process.doorbell.check()
     for run in done.to_ring:
         process.doorbell.ring(run)
     ticked = {
@@ -82,9 +97,10 @@ def _describe_round(done: Round) -> Iterator[Event]:
         yield Event(kind, fields, tenant=str(lost.tenant_id), run=str(lost.run_id))
 
 
-async def _plan(connection: Connection, settings: Settings) -> Round:
+async def _plan(connection: Connection, settings: Settings, *, can_ring: bool) -> Round:
     return await runs.plan_round(
         connection,
+        most_rings=runs.RING_BATCH if can_ring else 0,
         max_attempts=settings.max_attempts,
         again_after_seconds=_RING_AGAIN_SECONDS,
         starts_per_second=settings.starts_per_second,

@@ -59,6 +59,7 @@ def _answer(process: Process, parts: Parts) -> None:
 def _report(process: Process) -> None:
     try:
         process.report()
+        process.doorbell.check()
     except (DatabaseAway, QueueAway) as away:
         process.tell_away(away)
     else:

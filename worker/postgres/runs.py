@@ -1,7 +1,7 @@
 """Runs: asked for, claimed under a lease with a fence, renewed, released. The row is the record of the work.
 
 A claim raises the run's fence; whoever comes with an older one writes nothing more. See
-`docs/explanation/architecture.md`, "The run".
+`docs/explanation/fleet.md`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ async def plan_round(
     max_attempts: int,
     again_after_seconds: float,
     starts_per_second: float = 1_000.0,
+    most_rings: int = RING_BATCH,
 ) -> Round:
     """Rescue, request and choose what to ring for; each statement commits on its own."""
     lost = await fetch_rows(connection, "control", "rescue_runs", max_attempts=max_attempts)
@@ -93,7 +94,7 @@ async def plan_round(
     ):
         due.extend(batch)
     rung = await fetch_rows(
-        connection, "control", "runs_to_ring", batch=RING_BATCH, again_after_seconds=again_after_seconds
+        connection, "control", "runs_to_ring", batch=most_rings, again_after_seconds=again_after_seconds
     )
     return Round(
         asked=[PlannedRun(**row) for row in folded],
@@ -154,7 +155,12 @@ async def yield_run(connection: Connection, run: ClaimedRun, ending: Unfinished 
 async def release_failed(connection: Connection, run: ClaimedRun, fate: Fate) -> EndedSlice:
     """End a slice that failed as its fate says."""
     return await _end_slice(
-        connection, run, fate.ending, fate.wait_seconds, dict(fate.error), blames_instance=fate.blames_instance
+        connection,
+        run,
+        fate.ending,
+        fate.wait_seconds,
+        dict(fate.error),
+        blames_instance=fate.blames_instance,
     )
 
 

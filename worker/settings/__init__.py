@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         description="PostgreSQL as `zaptik_app`, for workers and schedulers. TLS `sslmode=verify-full`, "
         "unless a Unix socket or loopback.",
     )
+    listen_database_url: DatabaseUrl | None = Field(
+        None,
+        description="As `ZAPTIK_DATABASE_URL`, past a pooler in transaction mode: the scheduler listens there for "
+        "requests. Not set: at `ZAPTIK_DATABASE_URL`.",
+    )
     admin_database_url: DatabaseUrl | None = Field(
         None,
         description="PostgreSQL as an administrator, only for `migrate`, `tenant add` and the like. Never "
@@ -201,6 +206,12 @@ class Settings(BaseSettings):
     def require_database_url(self) -> str:
         """Give the URL of PostgreSQL as `zaptik_app`; `InvalidSetting` where it is not set."""
         return _require(self.database_url, "database_url", DATABASE_FORM)
+
+    def listening_url(self) -> str:
+        """Give the URL of PostgreSQL at which to listen; `InvalidSetting` where none is set."""
+        if self.listen_database_url is not None:
+            return self.listen_database_url.get_secret_value()
+        return self.require_database_url()
 
     def require_admin_database_url(self) -> str:
         """Give the URL of PostgreSQL as an administrator; `InvalidSetting` where it is not set."""

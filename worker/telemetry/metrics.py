@@ -34,8 +34,9 @@ _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
 class FleetFigures:
     """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
 
-    `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active tenant's age of its graph over its cadence; `oldest_due_seconds` how long
-    the longest waiting tenant has waited, for its turn to be taken up or for a worker.
+    `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active
+    tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
+    for its turn to be taken up or for a worker.
     """
 
     runs: Mapping[str, int]
@@ -220,13 +221,18 @@ class Metrics:
 
     def _add_fleet_gauges(self) -> Callable[[FleetFigures], None]:
         runs = Gauge(
-            "zaptik_runs", "Runs that wait or are under way, of the whole fleet.", ("state",), registry=self.registry
+            "zaptik_runs",
+            "Runs that wait or are under way, of the whole fleet.",
+            ("state",),
+            registry=self.registry,
         )
         breakers = Gauge(
             "zaptik_breakers", "Instances by the state of their breaker.", ("state",), registry=self.registry
         )
         held = Gauge(
-            "zaptik_tenants_quarantined", "Tenants whose newest revision waits for a person.", registry=self.registry
+            "zaptik_tenants_quarantined",
+            "Tenants whose newest revision waits for a person.",
+            registry=self.registry,
         )
         tenants = Gauge("zaptik_tenants", "Tenants by state.", ("state",), registry=self.registry)
         processes = Gauge(

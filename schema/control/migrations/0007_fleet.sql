@@ -1,8 +1,10 @@
 -- The fleet: moves of a run as constraints, cancelling, a breaker for each instance, who is rung for next.
 
 -- `served_seconds`: under lease, in the slices that have ended; who was served least is rung for first.
+-- `claimed_records`: those read before the last claim; more of them since then are progress.
 ALTER TABLE control.run
     ADD COLUMN claimed_at timestamptz,
+    ADD COLUMN claimed_records bigint NOT NULL DEFAULT 0,
     ADD COLUMN served_seconds double precision NOT NULL DEFAULT 0;
 
 -- The states and the moves between them; drawn in docs/explanation/fleet.md. Ended is ended, but for a quarantined run
@@ -156,6 +158,45 @@ BEGIN
 END
 $$;
 
+-- As before, but that a worker which was lost after progress is no attempt of the run's.
+CREATE OR REPLACE FUNCTION control.rescue_runs(max_attempts integer)
+RETURNS TABLE (run_id uuid, tenant_id uuid, gave_up boolean, worker text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    WITH lost AS (
+        SELECT r.run_id, r.worker, r.records > r.claimed_records AS has_advanced,
+               r.attempt >= max_attempts AND r.records <= r.claimed_records AS gave_up FROM control.run r
+        WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
+        FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE control.run r
+        SET state = CASE WHEN lost.gave_up THEN 'failed' ELSE 'requested' END,
+            attempt = CASE WHEN lost.has_advanced THEN 0 ELSE r.attempt END,
+            served_seconds = r.served_seconds
+                + greatest(0, extract(epoch FROM r.lease_until - r.claimed_at))::double precision,
+            lease_until = NULL, worker = NULL, rung_at = NULL,
+            not_before = clock_timestamp(),
+            ended_at = CASE WHEN lost.gave_up THEN clock_timestamp() END,
+            error = CASE WHEN lost.gave_up THEN jsonb_build_object(
+                'code', 'gave_up', 'retry', 'never', 'audience', 'operator', 'message',
+                format('The run was claimed %s times without progress, and its last worker, %s, fell silent; '
+                       'read that worker''s log.', r.attempt, lost.worker)) END
+        FROM lost WHERE r.run_id = lost.run_id
+        RETURNING r.run_id, r.tenant_id, lost.gave_up, lost.worker
+    ), told AS (
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        SELECT CASE WHEN m.gave_up THEN 'run.ended' ELSE 'run.rescued' END, m.tenant_id, m.run_id,
+               CASE WHEN m.gave_up THEN '{"outcome": "failed", "code": "gave_up"}'::jsonb
+                    ELSE jsonb_build_object('worker', m.worker) END
+        FROM moved m
+    )
+    SELECT m.run_id, m.tenant_id, m.gave_up, m.worker FROM moved m;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision)
 RETURNS TABLE (tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint,
                started_at timestamptz)
@@ -169,7 +210,8 @@ BEGIN
         SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
             mode = CASE WHEN t.revision IS NULL THEN 'full' ELSE r.mode END,  -- there is nothing to compare with
             lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second',
-            claimed_at = clock_timestamp(), started_at = coalesce(r.started_at, clock_timestamp())
+            claimed_at = clock_timestamp(), claimed_records = r.records,
+            started_at = coalesce(r.started_at, clock_timestamp())
         FROM control.tenant t
         WHERE r.run_id = run AND r.state = 'requested' AND r.not_before <= clock_timestamp()
           AND t.tenant_id = r.tenant_id AND t.state = 'active'
@@ -185,9 +227,9 @@ END
 $$;
 
 -- How a slice ends that did not publish: `yielded` with progress; `handed_over` without any, since its process stops,
--- which is no attempt of the run's; `stalled` without any, which is one; `retried` later; or `failed`. What the instance
--- is to blame for counts towards its breaker, and progress closes it. `opened_seconds` is how long the breaker is open
--- from now on, where this slice opened it or failed as its probe.
+-- which is no attempt of the run's; `stalled` without any, which is one; `retried` later; or `failed`. What is the
+-- instance's fault counts towards its breaker, and progress closes it. `opened_seconds` is how long the breaker is
+-- open from now on, where this slice opened it or failed as its probe.
 CREATE FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision,
                                   failure jsonb, blames_instance boolean)
 RETURNS TABLE (released boolean, opened_seconds double precision)

@@ -1,0 +1,186 @@
+"""A fleet under chaos: tenants that share one simulated instance, real processes, and what is done to them.
+
+A round makes every tenant due at once; whatever happens meanwhile, each is served in the end, and the invariants hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ops.local.instance import Instance, Row, Tenant
+from ops.local.processes import Child, wait_until
+from ops.local.stack import DATABASE, ZAPTIK, Stack
+from tests.chaos.invariants import check_invariants
+from worker.postgres.connection import compose_text, open_connection
+from worker.postgres.tenants import add_tenant
+
+INSTANCE = "busy"
+SETTINGS = {
+    "ZAPTIK_PAGE_ROWS": "10",
+    "ZAPTIK_LEASE_SECONDS": "2",
+    "ZAPTIK_SCHEDULER_TICK_SECONDS": "0.3",
+    "ZAPTIK_SLICE_SECONDS": "2",
+    "ZAPTIK_REQUEST_TIMEOUT_SECONDS": "5",
+    "ZAPTIK_RETRY_BASE_SECONDS": "0.2",
+    "ZAPTIK_RETRY_CAP_SECONDS": "0.5",
+    "ZAPTIK_MAX_ATTEMPTS": "8",
+    "ZAPTIK_WORKER_THREADS": "2",
+    "ZAPTIK_DRAIN_SECONDS": "10",
+}
+WORKERS = 2
+SERVED_SECONDS = 120
+
+
+class Fleet:
+    """Some tenants, the processes that serve them, and rounds in which all are due."""
+
+    def __init__(self, stack: Stack, *, tenants: int) -> None:
+        self.stack = stack
+        self.names = [INSTANCE, *(f"{INSTANCE}-{number}" for number in range(2, tenants + 1))]
+        self.draw = random.Random(f"{INSTANCE}:{tenants}")  # noqa: S311  chooses victims
+        self._started = len(stack.children)
+        self._served = dict.fromkeys(self.names, 0)
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {len(self.names)} tenants, {self.stack}>"
+
+    @property
+    def instance(self) -> Instance:
+        """The one instance that all tenants read."""
+        return self.stack.instances[INSTANCE]
+
+    def add_tenants(self) -> None:
+        """Add all but the first, which the stack has added, to the same instance with the same credentials."""
+        asyncio.run(self._add_tenants())
+        client = ["--client-id", self.stack.client_id(INSTANCE), "--client-secret-stdin"]
+        for name in self.names[1:]:
+            secret = self.stack.client_secrets[INSTANCE]
+            self.stack.run_zaptik("credential", "set", name, *client, admin=True, given=secret)
+
+    async def _add_tenants(self) -> None:
+        async with open_connection(self.stack.admin_database_url(DATABASE), purpose="chaos") as admin:
+            for name in self.names[1:]:
+                await add_tenant(admin, name, url=self.instance.url, every_seconds=86_400)
+
+    # What is done to it.
+
+    def workers(self) -> list[Child]:
+        """Give the workers that run."""
+        return [
+            child for child in self.stack.children if child.name.startswith("worker") and child.is_running
+        ]
+
+    def start_worker(self) -> Child:
+        """Start one more worker."""
+        self._started += 1
+        child = self.stack.start_process(
+            f"worker-{self._started}", ZAPTIK, "worker", environment=self.stack.settings()
+        )
+        child.wait_for_event("process.started")
+        return child
+
+    def start_scheduler(self) -> Child:
+        """Start one more scheduler."""
+        self._started += 1
+        name = f"scheduler-{self._started}"
+        child = self.stack.start_process(name, ZAPTIK, "scheduler", environment=self.stack.settings())
+        child.wait_for_event("process.started")
+        return child
+
+    def choose_worker(self) -> Child:
+        """Choose a worker that runs, by the seed."""
+        return self.draw.choice(self.workers())
+
+    def wait_for_pages(self, more: int) -> None:
+        """Wait until so many more records are written, or nothing is under way."""
+        before = self._read_progress()
+        wait_until(lambda: self._has_gone_on(before, more), deadline_seconds=SERVED_SECONDS)
+
+    def _has_gone_on(self, before: int, more: int) -> bool:
+        return self._read_progress() >= before + more or not self.count_live()
+
+    def _read_progress(self) -> int:
+        return int(self.ask("SELECT coalesce(sum(records), 0) AS records FROM control.run")[0]["records"])
+
+    def count_live(self) -> int:
+        """Count the runs that wait or are under way."""
+        query = "SELECT count(*) AS live FROM control.run WHERE state IN ('requested', 'running')"
+        return int(self.ask(query)[0]["live"])
+
+    @contextmanager
+    def faults(self, *faults: Row) -> Iterator[None]:
+        """Let the instance err for a while."""
+        self.instance.set_faults(*faults)
+        try:
+            yield
+        finally:
+            self.instance.set_faults()
+
+    # A round.
+
+    def begin_round(self, *, latency_milliseconds: float = 0) -> None:
+        """Change the instance, and make every tenant due at once."""
+        self.instance.set_latency(latency_milliseconds)
+        rows = self.instance.fetch_rows("sys_user_group")
+        changed = self.draw.choice(rows)
+        name = f"Changed {self.draw.randrange(10**9)}"
+        self.instance.put_rows("sys_user_group", [{"sys_id": changed["sys_id"], "name": name}])
+        self._served = {row["name"]: row["ended"] for row in self._count_ended()}
+        self.ask("UPDATE control.tenant SET next_due_at = now() RETURNING 1")
+
+    def wait_until_served(self) -> None:
+        """Wait until each tenant's turn of this round has come to its end, and check all invariants."""
+        self.instance.set_latency(0)
+        assert wait_until(self._is_served, deadline_seconds=SERVED_SECONDS), self._tell_late()
+        check_invariants(self.ask, names=self.names, rows=self._rows())
+
+    def _is_served(self) -> bool:
+        ended = {row["name"]: row["ended"] for row in self._count_ended()}
+        return all(ended[name] > self._served.get(name, 0) for name in self.names) and not self.count_live()
+
+    def _count_ended(self) -> Sequence[dict[str, Any]]:
+        return self.ask(
+            """SELECT t.name, count(r.run_id) FILTER (WHERE r.state IN ('published', 'unchanged')) AS ended
+               FROM control.tenant t LEFT JOIN control.run r USING (tenant_id) GROUP BY t.name"""
+        )
+
+    def _tell_late(self) -> object:
+        return self.ask(
+            """SELECT t.name, t.state AS tenant, r.state, r.attempt, r.fence, r.error, r.not_before - now() AS waits
+               FROM control.tenant t JOIN control.run r USING (tenant_id)
+               WHERE r.requested_at = (SELECT max(requested_at) FROM control.run n WHERE n.tenant_id = t.tenant_id)"""
+        )
+
+    def _rows(self) -> dict[str, set[str]]:
+        tables = ("sys_user_group", "sc_cat_item")
+        return {table: {row["sys_id"] for row in self.instance.fetch_rows(table)} for table in tables}
+
+    def ask(self, query: str, *values: object, within: str | None = None) -> list[dict[str, Any]]:
+        """Ask the database as its superuser; `{tenant}` stands for the schema `within`."""
+        with psycopg.connect(
+            self.stack.admin_database_url(DATABASE), autocommit=True, row_factory=dict_row
+        ) as connection:
+            return connection.execute(compose_text(query, within=within), values).fetchall()
+
+
+@contextmanager
+def running_fleet(logs: Path, *, tenants: int) -> Iterator[Fleet]:
+    """Run a fleet whose tenants have their first revisions."""
+    busy = [Tenant(INSTANCE, groups=40, items=60, seed=3)]
+    with Stack(logs=logs, tenants=busy, overrides=SETTINGS) as stack:
+        fleet = Fleet(stack, tenants=tenants)
+        fleet.add_tenants()
+        fleet.begin_round()
+        fleet.wait_until_served()
+        yield fleet
+        for child in stack.children:  # a process that we stopped could not be asked to end
+            child.send(signal.SIGCONT)
