@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +21,10 @@ from ops.local.instance import Instance, Row, Tenant
 from ops.local.processes import Child, wait_until
 from ops.local.stack import DATABASE, ZAPTIK, Stack
 from tests.chaos.invariants import check_invariants
-from worker.postgres.connection import compose_text, open_connection
-from worker.postgres.tenants import add_tenant
+from worker.postgres.connection import compose_text, in_tenant_rows, open_connection
+from worker.postgres.tenants import StoredCredentials, add_tenant, change_state, store_credentials
+from worker.settings import read_settings
+from worker.vault import ClientCredentials, read_keyring, seal_credentials
 
 INSTANCE = "busy"
 SETTINGS = {
@@ -61,15 +64,24 @@ class Fleet:
     def add_tenants(self) -> None:
         """Add all but the first, which the stack has added, to the same instance with the same credentials."""
         asyncio.run(self._add_tenants())
-        client = ["--client-id", self.stack.client_id(INSTANCE), "--client-secret-stdin"]
-        for name in self.names[1:]:
-            secret = self.stack.client_secrets[INSTANCE]
-            self.stack.run_zaptik("credential", "set", name, *client, admin=True, given=secret)
 
     async def _add_tenants(self) -> None:
-        async with open_connection(self.stack.admin_database_url(DATABASE), purpose="chaos") as admin:
+        settings = read_settings(self.stack.settings())
+        keyring = read_keyring(settings)
+        client = ClientCredentials(self.stack.client_id(INSTANCE), self.stack.client_secrets[INSTANCE])
+        async with (
+            open_connection(self.stack.admin_database_url(DATABASE), purpose="chaos") as admin,
+            open_connection(settings.require_database_url(), purpose="chaos") as app,
+        ):
             for name in self.names[1:]:
-                await add_tenant(admin, name, url=self.instance.url, every_seconds=86_400)
+                tenant = await add_tenant(admin, name, url=self.instance.url, every_seconds=86_400)
+                sealed = seal_credentials(keyring, client, tenant=str(tenant.tenant_id), version=1)
+                stored = StoredCredentials(
+                    sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key
+                )
+                async with in_tenant_rows(app, tenant.tenant_id):
+                    await store_credentials(app, tenant.tenant_id, stored)
+                await change_state(app, tenant.tenant_id, "active", reason=None)
 
     # What is done to it.
 
@@ -110,6 +122,11 @@ class Fleet:
 
     def _read_progress(self) -> int:
         return int(self.ask("SELECT coalesce(sum(records), 0) AS records FROM control.run")[0]["records"])
+
+    def count_events(self) -> Counter[str]:
+        """Count the audit events by action."""
+        rows = self.ask("SELECT action, count(*) AS events FROM control.audit_events GROUP BY action")
+        return Counter({row["action"]: row["events"] for row in rows})
 
     def count_live(self) -> int:
         """Count the runs that wait or are under way."""
