@@ -46,7 +46,7 @@ _RUN_ID = UUID("6b0f0d0c-58a1-4c7f-9a53-0d4b0a2f6f11")
 
 # What a command prints with --json, for those whose document no function of the code gives without a database.
 _DOCUMENTS = {
-    "migrate": {"control": 5, "tenants": {"migrated": ["acme"], "current": ["globex-prod"], "failed": []}},
+    "migrate": {"control": 6, "tenants": {"migrated": ["acme"], "current": ["globex-prod"], "failed": []}},
     "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},  # with --into
     "tenant add": {"tenant": "acme", "url": "https://acme.service-now.com", "state": "awaiting_credentials",
                    "every_seconds": 3600, "schema": "tenant_acme",

@@ -1,5 +1,8 @@
 """The committed snapshots of both schemas, `schema/*/snapshot.sql`: `python -m ops.snapshot` writes them.
 
+Beside each stand its guards, `schema/*/guards.sql`: what holds the tenants' boundary in a fresh schema, with which
+`migrate` and every process compare the database.
+
 Each is what the migrations come to, as `pg_dump` tells it: the page to read first. Left out are what `pg_dump`
 says about itself, who owns what where that is `zaptik_owner`, what belongs to the database (`roles.sql`), and
 the audit trail's months, which follow the calendar. A test compares the snapshots with the migrations.
@@ -15,7 +18,8 @@ from pathlib import Path
 
 from ops.local.commands import run_command
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
-from worker.postgres.connection import open_connection
+from worker.postgres.connection import fetch_rows, open_connection
+from worker.postgres.guards import build_template
 from worker.postgres.migrate import migrate
 from worker.postgres.tenants import add_tenant
 
@@ -30,6 +34,9 @@ _WHAT = {
     "control": "The control schema. Owned by zaptik_owner but for the functions given to zaptik_fleet.",
     "tenant": "A tenant's schema, of a tenant called `example`. Owned by zaptik_owner.",
 }
+_GUARDS_HEAD = """-- Written by `{command}` from a fresh schema: what holds the tenants' boundary, a statement a line.
+-- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
+"""
 _NOISE = re.compile(
     r"""^(SET\ .*|SELECT\ pg_catalog\.set_config.*|\\(un)?restrict.*|--.*
     |ALTER\ .*\ OWNER\ TO\ zaptik_owner;|.*\ ON\ LANGUAGE\ .*
@@ -41,13 +48,18 @@ _NOISE = re.compile(
 def build_snapshots() -> dict[Path, str]:
     """Give each snapshot's text by its path, from a server of its own."""
     with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as server:
-        asyncio.run(_deploy(server.admin_url()))
+        guards = asyncio.run(_deploy(server.admin_url()))
         schemas = {"control": "control", "tenant": f"tenant_{TENANT}"}
-        return {
+        snapshots = {
             FOLDER / area / "snapshot.sql": _HEAD.format(command=COMMAND, what=_WHAT[area])
             + _tidy(_dump(server, schema))
             for area, schema in schemas.items()
         }
+    head = _GUARDS_HEAD.format(command=COMMAND)
+    return snapshots | {
+        FOLDER / area / "guards.sql": "\n".join([head, *guards[schema], ""])
+        for area, schema in schemas.items()
+    }
 
 
 def main() -> int:
@@ -58,10 +70,15 @@ def main() -> int:
     return 0
 
 
-async def _deploy(admin_url: str) -> None:
+async def _deploy(admin_url: str) -> dict[str, list[str]]:
+    """Make both schemas; gives the guards of each."""
     async with open_connection(admin_url, purpose="snapshot") as connection:
         await migrate(connection, app_url=None, today=datetime.now(UTC).date())
         await add_tenant(connection, TENANT, url=f"https://{TENANT}.service-now.com", every_seconds=3600)
+        places = ["control", f"tenant_{TENANT}"]
+        rows = await fetch_rows(connection, "control", "read_guards", schemas=places, whole=True)
+        database = connection.info.dbname
+        return {row["place"]: build_template(row["place"], row["lines"], database=database) for row in rows}
 
 
 def _dump(server: EmbeddedPostgres, schema: str) -> str:

@@ -25,6 +25,10 @@ ALTER ROLE zaptik_app RESET ALL;
 -- A worker that is stopped, or cut off, in mid-transaction keeps its run's row locked, and nobody could rescue it.
 ALTER ROLE zaptik_app SET idle_in_transaction_session_timeout = '10s';
 
+-- A function that some later migration makes is nobody's to call until it is granted.
+ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
 GRANT USAGE ON LANGUAGE sql, plpgsql TO zaptik_owner, zaptik_fleet;

@@ -427,7 +427,7 @@ SELECT revision, run_id FROM {tenant}.revision WHERE state = 'quarantined' ORDER
 
 -- name: release_revision
 -- Say that a revision waits no more: accepted as published, rejected, or superseded by a newer run's.
-UPDATE {tenant}.revision SET state = %(state)s, published_at = clock_timestamp()
+UPDATE {tenant}.revision SET state = %(state)s
 WHERE state = 'quarantined' AND run_id = %(run)s::uuid RETURNING revision
 
 -- name: announce_revision

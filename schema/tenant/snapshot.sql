@@ -919,6 +919,23 @@ CREATE FUNCTION tenant_example.graph_v1_routes(node_id text) RETURNS SETOF tenan
     FROM judged j;
 END;
 
+CREATE FUNCTION tenant_example.keep_revision() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF current_user <> tg_table_schema THEN RETURN NEW; END IF;
+    IF tg_op = 'UPDATE' AND OLD.state = NEW.state THEN
+        NEW.published_at := OLD.published_at;
+    ELSIF tg_op = 'UPDATE' AND OLD.state <> 'quarantined' THEN
+        RAISE EXCEPTION 'a revision that is % stays so', OLD.state USING ERRCODE = 'insufficient_privilege';
+    ELSE
+        NEW.published_at := clock_timestamp();
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION tenant_example.prune_history(batch integer) RETURNS TABLE(nodes bigint, edges bigint, findings bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1148,6 +1165,8 @@ CREATE INDEX node_history_until ON tenant_example.node_history USING btree (unti
 
 CREATE INDEX node_since ON tenant_example.node USING brin (since int8_minmax_multi_ops) WITH (pages_per_range='8', autosummarize='on');
 
+CREATE TRIGGER revision_stays BEFORE INSERT OR UPDATE ON tenant_example.revision FOR EACH ROW EXECUTE FUNCTION tenant_example.keep_revision();
+
 ALTER TABLE ONLY tenant_example.feed
     ADD CONSTRAINT feed_revision_fkey FOREIGN KEY (revision) REFERENCES tenant_example.revision(revision);
 
@@ -1361,7 +1380,6 @@ GRANT SELECT(as_of) ON TABLE tenant_example.revision TO reader_example;
 
 GRANT SELECT(complete_as_of) ON TABLE tenant_example.revision TO reader_example;
 
-GRANT UPDATE(published_at) ON TABLE tenant_example.revision TO tenant_example;
 GRANT SELECT(published_at) ON TABLE tenant_example.revision TO reader_example;
 
 GRANT SELECT(nodes) ON TABLE tenant_example.revision TO reader_example;
@@ -1414,6 +1432,8 @@ GRANT SELECT ON TABLE tenant_example.graph_v1_tables TO reader_example;
 REVOKE ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) TO tenant_example;
 GRANT ALL ON FUNCTION tenant_example.graph_v1_routes(node_id text) TO reader_example;
+
+REVOKE ALL ON FUNCTION tenant_example.keep_revision() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION tenant_example.prune_history(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION tenant_example.prune_history(batch integer) TO tenant_example;

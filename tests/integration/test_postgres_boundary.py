@@ -210,3 +210,36 @@ async def test_a_tenants_role_ends_no_run_but_its_own(
         )
         held = await read_own(app, "SELECT control.record_events(%s, %s, '[]', 1, 1)", run.run_id, run.fence)
     assert (ended, held) == ([{"finish_run": False}], [{"record_events": False}])
+
+
+HELD = """INSERT INTO {tenant}.revision
+        (revision, run_id, state, as_of, published_at, nodes, edges, added, changed, removed, digest)
+    VALUES (2, gen_random_uuid(), 'quarantined', now(), '2020-01-01', 0, 0, 0, 0, 0, '') RETURNING 1"""
+
+
+async def test_a_tenants_role_decides_once_about_a_revision_that_waits_and_dates_none(
+    app: Connection, tenant: Tenant
+) -> None:
+    """When a revision was published tells retention what may go."""
+
+    async def act(query: str) -> list[dict[str, object]]:
+        async with as_tenant(app, tenant.schema_name):
+            return await read_own(app, query, within=tenant)
+
+    async def refused(query: str, *, words: str) -> None:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=words):
+            await act(query)
+
+    await fill(app, tenant)
+    for state in ("'quarantined'", "'rejected'", "'superseded'"):
+        change = f"UPDATE {{tenant}}.revision SET state = {state}"  # noqa: S608  our own states
+        await refused(change, words="that is published stays so")
+    await refused("UPDATE {tenant}.revision SET published_at = '2020-01-01'", words="permission denied")
+    await refused("UPDATE {tenant}.revision SET revision = 7", words="permission denied")
+    await act(HELD)
+    await act("UPDATE {tenant}.revision SET state = 'rejected' WHERE revision = 2 RETURNING 1")
+    await refused("UPDATE {tenant}.revision SET state = 'published'", words="that is rejected stays so")
+    found = await act(
+        "SELECT state, published_at < now() - interval '1 hour' AS old FROM {tenant}.revision ORDER BY 1"
+    )
+    assert found == [{"state": "published", "old": False}, {"state": "rejected", "old": False}]

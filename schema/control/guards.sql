@@ -1,0 +1,230 @@
+-- Written by `python -m ops.snapshot` from a fresh schema: what holds the tenants' boundary, a statement a line.
+-- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
+
+-- FUNCTION control.check_no_tenant() has the body bfd702568c1e50c882b4a8727e3c8a76
+-- FUNCTION control.check_one_tenant(reached uuid) has the body 9aa285c5a86d594d5e047d3bad0cfcf1
+-- FUNCTION control.claim_due_tenants(batch integer) has the body 9dcbd921450662fef379c89beb5d09ab
+-- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body ad246af8975b5fc4199bfcc421730c41
+-- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body cdbf180c0c6bbc6bc4479f71761e9d28
+-- FUNCTION control.count_runs() has the body 766b2ff7b8b6228ab321dc644aa3ac7f
+-- FUNCTION control.find_tenant(tenant text) has the body 08cf05473d2b2ca224183b4e1c2f4b23
+-- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body 3a5d5b789681a73b6d754812609ed782
+-- FUNCTION control.fold_requests(batch integer) has the body 1d2c65289e031da26998fde1ee996888
+-- FUNCTION control.keys_in_use() has the body bebbbbdd38f831dac2f431d69327fa13
+-- FUNCTION control.make_audit_partition(bound text) has the body ff86f36ea2f0659fd80ba17466786fd6
+-- FUNCTION control.read_fleet() has the body 8aa601bf3654a000d0dedbdbe28b8e5e
+-- FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) has the body 658cbe884f935152b8e9259773f5a275
+-- FUNCTION control.refuse_change() has the body 5befb533fd1496055e2c4d0813e343de
+-- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body f82875e56513c3d40c35cace50143e8f
+-- FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) has the body 3d6bbeff4e99db6a5aae9ba3ee0e2683
+-- FUNCTION control.request_sync(tenant text, sync_mode text) has the body bc2b2e79e4ee4110aaa3da5729b42009
+-- FUNCTION control.rescue_runs(max_attempts integer) has the body b9fc5a278762d8ced0bf6a2b6c938ef2
+-- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 0a0d71d63c565a10b46202c17af6d9ff
+-- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
+ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
+ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
+ALTER EVENT TRIGGER zaptik_keep_policies ENABLE ALWAYS
+ALTER FUNCTION control.check_no_tenant() OWNER TO zaptik_fleet
+ALTER FUNCTION control.check_no_tenant() SECURITY INVOKER
+ALTER FUNCTION control.check_no_tenant() SET search_path TO ''
+ALTER FUNCTION control.check_one_tenant(reached uuid) OWNER TO zaptik_fleet
+ALTER FUNCTION control.check_one_tenant(reached uuid) SECURITY INVOKER
+ALTER FUNCTION control.check_one_tenant(reached uuid) SET search_path TO ''
+ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.claim_due_tenants(batch integer) SECURITY DEFINER
+ALTER FUNCTION control.claim_due_tenants(batch integer) SET search_path TO ''
+ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet
+ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) SECURITY DEFINER
+ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet
+ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) SECURITY DEFINER
+ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet
+ALTER FUNCTION control.count_runs() SECURITY DEFINER
+ALTER FUNCTION control.count_runs() SET search_path TO ''
+ALTER FUNCTION control.find_tenant(tenant text) OWNER TO zaptik_fleet
+ALTER FUNCTION control.find_tenant(tenant text) SECURITY DEFINER
+ALTER FUNCTION control.find_tenant(tenant text) SET search_path TO ''
+ALTER FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) OWNER TO zaptik_fleet
+ALTER FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) SECURITY DEFINER
+ALTER FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) SET search_path TO ''
+ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.fold_requests(batch integer) SECURITY DEFINER
+ALTER FUNCTION control.fold_requests(batch integer) SET search_path TO ''
+ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet
+ALTER FUNCTION control.keys_in_use() SECURITY DEFINER
+ALTER FUNCTION control.keys_in_use() SET search_path TO ''
+ALTER FUNCTION control.make_audit_partition(bound text) OWNER TO zaptik_owner
+ALTER FUNCTION control.make_audit_partition(bound text) SECURITY INVOKER
+ALTER FUNCTION control.make_audit_partition(bound text) SET search_path TO ''
+ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_fleet() SECURITY DEFINER
+ALTER FUNCTION control.read_fleet() SET search_path TO ''
+ALTER FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) OWNER TO zaptik_fleet
+ALTER FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) SECURITY DEFINER
+ALTER FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) SET search_path TO ''
+ALTER FUNCTION control.refuse_change() OWNER TO zaptik_owner
+ALTER FUNCTION control.refuse_change() SECURITY INVOKER
+ALTER FUNCTION control.refuse_change() SET search_path TO ''
+ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) OWNER TO zaptik_fleet
+ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) SECURITY DEFINER
+ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) SET search_path TO ''
+ALTER FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) OWNER TO zaptik_fleet
+ALTER FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) SECURITY DEFINER
+ALTER FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.request_sync(tenant text, sync_mode text) OWNER TO zaptik_fleet
+ALTER FUNCTION control.request_sync(tenant text, sync_mode text) SECURITY DEFINER
+ALTER FUNCTION control.request_sync(tenant text, sync_mode text) SET search_path TO ''
+ALTER FUNCTION control.rescue_runs(max_attempts integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.rescue_runs(max_attempts integer) SECURITY DEFINER
+ALTER FUNCTION control.rescue_runs(max_attempts integer) SET search_path TO ''
+ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet
+ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SECURITY DEFINER
+ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SET search_path TO ''
+ALTER FUNCTION public.zaptik_keep_policies() SECURITY INVOKER
+ALTER FUNCTION public.zaptik_keep_policies() SET search_path TO ''
+ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
+ALTER ROLE zaptik_app SET idle_in_transaction_session_timeout TO '10s'
+ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
+ALTER ROLE zaptik_owner NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
+ALTER ROLE zaptik_requester NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
+ALTER SCHEMA control OWNER TO zaptik_owner
+ALTER SEQUENCE control.audit_events_audit_id_seq OWNER TO zaptik_owner
+ALTER SEQUENCE control.sync_request_request_id_seq OWNER TO zaptik_owner
+ALTER TABLE control.audit_events ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.audit_events ENABLE TRIGGER audit_events_not_emptied
+ALTER TABLE control.audit_events ENABLE TRIGGER audit_events_stay
+ALTER TABLE control.audit_events FORCE ROW LEVEL SECURITY
+ALTER TABLE control.audit_events OWNER TO zaptik_owner
+ALTER TABLE control.audit_events_rest ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.audit_events_rest ENABLE TRIGGER audit_events_stay
+ALTER TABLE control.audit_events_rest ENABLE TRIGGER not_emptied
+ALTER TABLE control.audit_events_rest FORCE ROW LEVEL SECURITY
+ALTER TABLE control.audit_events_rest OWNER TO zaptik_owner
+ALTER TABLE control.audit_events_{month} ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.audit_events_{month} ENABLE TRIGGER audit_events_stay
+ALTER TABLE control.audit_events_{month} ENABLE TRIGGER not_emptied
+ALTER TABLE control.audit_events_{month} FORCE ROW LEVEL SECURITY
+ALTER TABLE control.audit_events_{month} OWNER TO zaptik_owner
+ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.credential FORCE ROW LEVEL SECURITY
+ALTER TABLE control.credential OWNER TO zaptik_owner
+ALTER TABLE control.data_key ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.data_key FORCE ROW LEVEL SECURITY
+ALTER TABLE control.data_key OWNER TO zaptik_owner
+ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.instance_pace FORCE ROW LEVEL SECURITY
+ALTER TABLE control.instance_pace OWNER TO zaptik_owner
+ALTER TABLE control.process ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.process FORCE ROW LEVEL SECURITY
+ALTER TABLE control.process OWNER TO zaptik_owner
+ALTER TABLE control.run ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.run FORCE ROW LEVEL SECURITY
+ALTER TABLE control.run OWNER TO zaptik_owner
+ALTER TABLE control.schema_version ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.schema_version FORCE ROW LEVEL SECURITY
+ALTER TABLE control.schema_version OWNER TO zaptik_owner
+ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.sync_request FORCE ROW LEVEL SECURITY
+ALTER TABLE control.sync_request OWNER TO zaptik_owner
+ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.tenant FORCE ROW LEVEL SECURITY
+ALTER TABLE control.tenant OWNER TO zaptik_owner
+ALTER VIEW control.request_v1 OWNER TO zaptik_fleet
+ALTER VIEW control.request_v1 SET (security_barrier=true)
+CREATE EVENT TRIGGER zaptik_keep_policies ON ddl_command_start WHEN TAG IN ('DROP OWNED') EXECUTE FUNCTION public.zaptik_keep_policies()
+CREATE POLICY anybody ON control.schema_version FOR SELECT TO zaptik_app USING (true)
+CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true)
+CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true)
+CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT FROM control.run r WHERE (r.run_id = audit_events.run_id))))))
+CREATE POLICY own_tenant ON control.credential TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
+CREATE POLICY own_tenant ON control.data_key TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
+CREATE POLICY own_tenant ON control.instance_pace TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
+CREATE POLICY own_tenant ON control.run FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
+CREATE POLICY own_tenant ON control.sync_request FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
+CREATE POLICY own_tenant ON control.tenant TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
+CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.credential TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.process TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.run TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.schema_version TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.sync_request TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.tenant TO zaptik_owner USING (true)
+CREATE POLICY processes ON control.process TO zaptik_app USING (true)
+CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events_rest FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events_{month} FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_{month} FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
+GRANT CONNECT ON DATABASE {database} TO zaptik_app
+GRANT CONNECT ON DATABASE {database} TO zaptik_owner
+GRANT CREATE ON DATABASE {database} TO zaptik_owner
+GRANT DELETE ON TABLE control.credential TO zaptik_app
+GRANT DELETE ON TABLE control.process TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.count_runs() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.find_tenant(tenant text) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.fold_requests(batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.keys_in_use() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_fleet() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_requester
+GRANT EXECUTE ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app
+GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_app
+GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_fleet
+GRANT INSERT (detail) ON TABLE control.audit_events TO zaptik_app
+GRANT INSERT (detail) ON TABLE control.audit_events TO zaptik_fleet
+GRANT INSERT (envelope) ON TABLE control.credential TO zaptik_app
+GRANT INSERT (mode) ON TABLE control.sync_request TO zaptik_fleet
+GRANT INSERT (run_id) ON TABLE control.audit_events TO zaptik_app
+GRANT INSERT (run_id) ON TABLE control.audit_events TO zaptik_fleet
+GRANT INSERT (tenant_id) ON TABLE control.credential TO zaptik_app
+GRANT INSERT (tenant_id) ON TABLE control.sync_request TO zaptik_fleet
+GRANT INSERT (tenant_ref) ON TABLE control.audit_events TO zaptik_app
+GRANT INSERT (tenant_ref) ON TABLE control.audit_events TO zaptik_fleet
+GRANT INSERT (version) ON TABLE control.credential TO zaptik_app
+GRANT INSERT ON TABLE control.data_key TO zaptik_app
+GRANT INSERT ON TABLE control.instance_pace TO zaptik_app
+GRANT INSERT ON TABLE control.process TO zaptik_app
+GRANT INSERT ON TABLE control.run TO zaptik_fleet
+GRANT SELECT (key_id) ON TABLE control.data_key TO zaptik_fleet
+GRANT SELECT ON TABLE control.audit_events TO zaptik_app
+GRANT SELECT ON TABLE control.credential TO zaptik_app
+GRANT SELECT ON TABLE control.data_key TO zaptik_app
+GRANT SELECT ON TABLE control.instance_pace TO zaptik_app
+GRANT SELECT ON TABLE control.process TO zaptik_app
+GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester
+GRANT SELECT ON TABLE control.run TO zaptik_app
+GRANT SELECT ON TABLE control.run TO zaptik_fleet
+GRANT SELECT ON TABLE control.schema_version TO zaptik_app
+GRANT SELECT ON TABLE control.sync_request TO zaptik_app
+GRANT SELECT ON TABLE control.sync_request TO zaptik_fleet
+GRANT SELECT ON TABLE control.tenant TO zaptik_app
+GRANT SELECT ON TABLE control.tenant TO zaptik_fleet
+GRANT UPDATE (as_of) ON TABLE control.tenant TO zaptik_fleet
+GRANT UPDATE (next_due_at) ON TABLE control.tenant TO zaptik_app
+GRANT UPDATE (next_due_at) ON TABLE control.tenant TO zaptik_fleet
+GRANT UPDATE (published_at) ON TABLE control.tenant TO zaptik_fleet
+GRANT UPDATE (revision) ON TABLE control.tenant TO zaptik_fleet
+GRANT UPDATE (run_id) ON TABLE control.sync_request TO zaptik_fleet
+GRANT UPDATE (seen_at) ON TABLE control.process TO zaptik_app
+GRANT UPDATE (state) ON TABLE control.tenant TO zaptik_app
+GRANT UPDATE (state_reason) ON TABLE control.tenant TO zaptik_app
+GRANT UPDATE ON TABLE control.instance_pace TO zaptik_app
+GRANT UPDATE ON TABLE control.run TO zaptik_fleet
+GRANT USAGE ON SCHEMA control TO zaptik_app
+GRANT USAGE ON SCHEMA control TO zaptik_fleet
+GRANT USAGE ON SCHEMA control TO zaptik_requester
+GRANT zaptik_fleet TO zaptik_owner WITH INHERIT TRUE

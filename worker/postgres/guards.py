@@ -1,0 +1,103 @@
+"""What holds the tenants' boundary, compared with what the migrations make: rights, policies, owners, triggers.
+
+A guard is a line: the statement that makes it, as `ALTER TABLE … FORCE ROW LEVEL SECURITY`. The expected ones stand in
+`schema/*/guards.sql`, which `python -m ops.snapshot` writes from a fresh schema; the present ones are read from the
+catalogue by one query, `read_guards`. For tenants it gives a digest each, so that only those that differ are read
+whole: what a thousand tenants cost is one statement.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import schema
+from jobs.names import reader_role
+from worker.postgres.connection import Connection, fetch_rows
+
+CONTROL = "control"
+_MONTH = re.compile(r"\baudit_events_(\d{4}_\d{2})\b")
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A schema, the guards that it lacks, and what it has beside them."""
+
+    place: str
+    lacks: tuple[str, ...]
+    has: tuple[str, ...]
+
+
+async def read_deviations(connection: Connection) -> list[Deviation]:
+    """Compare `control`, all roles, and every tenant's schema."""
+    found = [await read_deviation(connection, CONTROL), *await read_tenant_deviations(connection)]
+    return [deviation for deviation in found if deviation is not None]
+
+
+async def read_tenant_deviations(connection: Connection) -> list[Deviation]:
+    """Compare every tenant's schema that is there."""
+    digests = await fetch_rows(connection, "control", "read_guards", schemas=None, whole=False)
+    database = connection.info.dbname
+    other = [
+        row["place"]
+        for row in digests
+        if row["digest"] != _digest(build_expected(row["place"], database=database))
+    ]
+    found = [await read_deviation(connection, place) for place in sorted(other)]
+    return [deviation for deviation in found if deviation is not None]
+
+
+async def read_deviation(connection: Connection, place: str) -> Deviation | None:
+    """Compare one schema; None where all is as it must be."""
+    rows = await fetch_rows(connection, "control", "read_guards", schemas=[place], whole=True)
+    present = frozenset(rows[0]["lines"]) if rows else frozenset()
+    months = {month for line in present for month in _MONTH.findall(line)}
+    expected = build_expected(place, database=connection.info.dbname, months=months)
+    if present == expected:
+        return None
+    return Deviation(place, tuple(sorted(expected - present)), tuple(sorted(present - expected)))
+
+
+def build_expected(place: str, *, database: str, months: Iterable[str] = ()) -> frozenset[str]:
+    """Give the guards that a schema must have; of the audit trail's partitions, for the months that it has."""
+    lines = (line.replace("{database}", database) for line in _read_template(place))
+    if place != CONTROL:
+        reader = reader_role(place)
+        return frozenset(line.replace("{tenant}", place).replace("{reader}", reader) for line in lines)
+    return frozenset(
+        made
+        for line in lines
+        for made in ([line.replace("{month}", month) for month in months] if "{month}" in line else [line])
+    )
+
+
+def build_template(place: str, lines: Iterable[str], *, database: str) -> list[str]:
+    """Make the guards of a fresh schema the text that `build_expected` fills."""
+    texts = (re.sub(rf" (ON|IN) DATABASE {database}\b", r" \1 DATABASE {database}", line) for line in lines)
+    if place == CONTROL:
+        texts = (_MONTH.sub("audit_events_{month}", line) for line in texts)
+    else:
+        reader = reader_role(place)
+        texts = (re.sub(rf"\b{reader}\b", "{reader}", line) for line in texts)
+        texts = (re.sub(rf"\b{place}\b", "{tenant}", line) for line in texts)
+    return sorted(set(texts))
+
+
+def describe_deviations(deviations: Iterable[Deviation]) -> str:
+    """Say what is lacking and what is too much, the first few by name."""
+    said = [f"{one.place} lacks `{line}`" for one in deviations for line in one.lacks]
+    said += [f"{one.place} has `{line}`" for one in deviations for line in one.has]
+    more = len(said) - _MOST_NAMED
+    return "; ".join(said[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _read_template(place: str) -> list[str]:
+    area: schema.Area = "control" if place == CONTROL else "tenant"
+    return schema.read_script(area, "guards").partition("\n\n")[2].splitlines()
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.md5("\n".join(sorted(lines)).encode(), usedforsecurity=False).hexdigest()
