@@ -233,11 +233,20 @@ WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
        OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
 ORDER BY 1
 
--- name: read_foreign_role
--- The role of a tenant's readers, where somebody else made one of that name.
-SELECT rolname FROM pg_roles
+-- name: read_foreign_objects
+-- The roles and the schema of a tenant's names that somebody else made.
+SELECT 'schema' AS kind, nspname AS name FROM pg_namespace
+WHERE nspname = %(schema_name)s AND nspowner <> 'zaptik_owner'::regrole
+UNION ALL
+SELECT 'role', rolname FROM pg_roles
 WHERE rolname = %(role)s
   AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'zaptik: reads the graph of one tenant'
+UNION ALL
+-- one made before roles said whose they are is known by its schema, or by its tenant
+SELECT 'role', rolname FROM pg_roles
+WHERE rolname = %(schema_name)s AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'zaptik: one tenant'
+  AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = %(schema_name)s)
+  AND NOT EXISTS (SELECT FROM control.tenant WHERE schema_name = %(schema_name)s)
 
 -- name: read_login
 -- A login, and in words what it is that no consumer's may be; no row when there is none of that name.
@@ -274,3 +283,8 @@ FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles l ON l.
 LEFT JOIN control.tenant t ON 'reader_' || substr(t.schema_name, 8) = r.rolname
 WHERE t.name IS NOT NULL OR r.rolname = 'zaptik_requester'
 GROUP BY l.rolname, t.name, r.rolname ORDER BY l.rolname, t.name NULLS FIRST
+
+-- name: read_with_roles
+-- Of some tenants' schemas, those whose own role and readers' role are there.
+SELECT name AS schema_name FROM unnest(%(schema_names)s::text[]) AS s (name)
+WHERE to_regrole(name) IS NOT NULL AND to_regrole('reader_' || substr(name, 8)) IS NOT NULL
