@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from typing import Any, Self
 
 import psycopg
 import pytest
+from psycopg.rows import DictRow
 
-from jobs.errors import InvalidName, PrivilegeMissing, UnknownTenant
+import schema
+from jobs.errors import DatabaseAway, DatabaseUnsafe, InvalidName, PrivilegeMissing, UnknownTenant
+from jobs.names import reader_role
 from tests.conftest import Deployment
 from tests.integration.postgres_steps import read_own
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows, open_connection
@@ -26,12 +31,14 @@ from worker.postgres.tenants import (
 
 pytestmark = pytest.mark.anyio
 
-MADE = """SELECT to_regrole(%(schema)s) IS NOT NULL AS role, to_regnamespace(%(schema)s) IS NOT NULL AS schema,
+MADE = """SELECT to_regrole(%(schema)s) IS NOT NULL AS role, to_regrole(%(reader)s) IS NOT NULL AS reader,
+                 to_regnamespace(%(schema)s) IS NOT NULL AS schema,
                  EXISTS (SELECT FROM control.tenant WHERE schema_name = %(schema)s) AS row"""
+NOTHING = {"role": False, "reader": False, "schema": False, "row": False}
 
 
 async def read_made(admin: Connection, schema_name: str) -> dict[str, bool]:
-    cursor = await admin.execute(MADE, {"schema": schema_name})
+    cursor = await admin.execute(MADE, {"schema": schema_name, "reader": reader_role(schema_name)})
     [row] = await cursor.fetchall()
     return row
 
@@ -72,7 +79,58 @@ async def test_a_taken_name_with_another_address_is_refused_and_nothing_changes(
 async def test_a_tenant_that_fails_half_way_leaves_nothing(admin: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="tenant_url_is_https"):
         await add_tenant(admin, "half-way", url="http://half-way.service-now.com", every_seconds=3600)
-    assert await read_made(admin, "tenant_half_way") == {"role": False, "schema": False, "row": False}
+    assert await read_made(admin, "tenant_half_way") == NOTHING
+
+
+def cut_off_after(connection: Connection, statements: int, *, admin: Connection) -> None:
+    """Have the server cut a connection off after so many statements."""
+    left = statements
+
+    class CutCursor(psycopg.AsyncCursor[DictRow]):
+        async def execute(self, *args: Any, **kwargs: Any) -> Self:
+            nonlocal left
+            await super().execute(*args, **kwargs)
+            left -= 1
+            if left == 0:
+                await admin.execute("SELECT pg_terminate_backend(%s, 10_000)", [connection.info.backend_pid])
+            return self
+
+    connection.cursor_factory = CutCursor
+
+
+async def test_one_who_is_cut_off_after_any_statement_leaves_nothing_and_again_makes_all(
+    deployment: Deployment, admin: Connection
+) -> None:
+    for statements in itertools.count(1):
+        try:
+            async with open_connection(deployment.admin_url, purpose="test dying") as dying:
+                cut_off_after(dying, statements, admin=admin)
+                await add_tenant(dying, "dying", url="https://dying.service-now.com", every_seconds=3600)
+                break
+        except DatabaseAway:
+            assert await read_made(admin, "tenant_dying") == NOTHING
+    assert statements > 2 * schema.latest_version("tenant")
+    assert all((await read_made(admin, "tenant_dying")).values())
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("CREATE ROLE tenant_taken LOGIN", "There is a role tenant_taken already"),
+        ("CREATE ROLE reader_taken", "There is a role reader_taken already"),
+        ("CREATE SCHEMA tenant_taken", "There is a schema tenant_taken already"),
+    ],
+)
+async def test_what_somebody_else_made_by_a_tenants_names_is_not_taken_over(
+    admin: Connection, made: str, told: str
+) -> None:
+    await admin.execute(made.encode())
+    try:
+        with pytest.raises(DatabaseUnsafe, match=told):
+            await add_tenant(admin, "taken", url="https://taken.service-now.com", every_seconds=3600)
+    finally:
+        await admin.execute(f"DROP {' '.join(made.split()[1:3])}".encode())
+    assert await read_made(admin, "tenant_taken") == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -107,7 +165,13 @@ async def test_a_name_that_is_no_instances_is_refused(name: str, admin: Connecti
 async def test_the_longest_name_fits_and_keeps_its_schema(admin: Connection) -> None:
     name = "a" * 20 + "-" + "b" * 19
     added = await add_tenant(admin, name, url="https://x.service-now.com", every_seconds=3600)
-    assert await read_made(admin, added.schema_name) == {"role": True, "schema": True, "row": True}
+    assert all((await read_made(admin, added.schema_name)).values())
+
+
+async def test_words_that_sql_keeps_for_itself_are_names(admin: Connection, app: Connection) -> None:
+    added = await add_tenant(admin, "select", url="https://select.service-now.com", every_seconds=3600)
+    async with as_tenant(app, added.schema_name):
+        assert await read_own(app, "SELECT FROM {tenant}.node", within=added) == []
 
 
 async def test_no_two_names_share_a_schema(admin: Connection) -> None:
@@ -129,8 +193,8 @@ async def test_tenants_added_at_once_do_not_fail_each_other(deployment: Deployme
                 connection, name, url=f"https://{name}.service-now.com", every_seconds=3600
             )
 
-    added = await asyncio.gather(*(add(number) for number in range(6)))
-    assert len({tenant.tenant_id for tenant in added}) == 6
+    added = await asyncio.gather(*(add(number) for number in range(8)))
+    assert len({tenant.tenant_id for tenant in added}) == 8
 
 
 async def test_the_same_tenant_added_at_once_is_added_once(deployment: Deployment) -> None:
@@ -140,7 +204,7 @@ async def test_the_same_tenant_added_at_once_is_added_once(deployment: Deploymen
                 connection, "same", url="https://same.service-now.com", every_seconds=3600
             )
 
-    added = await asyncio.gather(*(add() for _ in range(4)))
+    added = await asyncio.gather(*(add() for _ in range(8)))
     assert len({tenant.tenant_id for tenant in added}) == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.errors import DatabaseUnsafe, NotMigrated
 from schema import latest_version
 from worker.postgres.connection import Connection, fetch_row, fetch_rows
-from worker.postgres.migrate import read_version
+from worker.postgres.provision import read_version
 
 
 async def check_database(connection: Connection) -> None:
