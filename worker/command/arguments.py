@@ -12,6 +12,7 @@ import worker
 from jobs.errors import WrongArguments
 from worker.command import (
     consumers,
+    credentials,
     deployment,
     doctor,
     findings,
@@ -145,7 +146,7 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
     store = _add(
         credential,
         "set",
-        tenants.set_credential,
+        credentials.set_credential,
         "seal and store a client id and secret, and let the tenant run",
     )
     store.add_argument("--client-id", required=True, metavar="ID")
