@@ -10,9 +10,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from jobs.errors import SealBroken
+from jobs.errors import KeyMissing, SealBroken
 from worker.vault.envelope import open_sealed, parse_key_id, seal
-from worker.vault.keyring import KEY_BYTES, Keyring
+from worker.vault.keyring import KEY_BYTES, Keyring, Keys
 
 _CREDENTIAL: Final = "servicenow-oauth-client"
 _DATA_KEY_ID: Final = "data"
@@ -76,7 +76,7 @@ def seal_credentials(
     return SealedCredentials(wrapped, parse_key_id(wrapped), envelope, version)
 
 
-def open_credentials(keyring: Keyring, sealed: SealedCredentials, *, tenant: str) -> ClientCredentials:
+def open_credentials(keyring: Keys, sealed: SealedCredentials, *, tenant: str) -> ClientCredentials:
     """Open a tenant's credentials; `KeyMissing` or `SealBroken` where they are not this tenant's, whole."""
     if sealed.key_id != parse_key_id(sealed.wrapped_data_key):
         raise SealBroken(
@@ -85,7 +85,8 @@ def open_credentials(keyring: Keyring, sealed: SealedCredentials, *, tenant: str
         )
     data_key = _unwrap(keyring, sealed.wrapped_data_key, tenant)
     plaintext = open_sealed(
-        {_DATA_KEY_ID: data_key},
+        data_key,
+        _DATA_KEY_ID,
         sealed.envelope,
         purpose="credential",
         tenant=tenant,
@@ -108,9 +109,16 @@ def _wrap(keyring: Keyring, data_key: bytes, tenant: str) -> bytes:
     )
 
 
-def _unwrap(keyring: Keyring, wrapped_data_key: bytes, tenant: str) -> bytes:
+def _unwrap(keyring: Keys, wrapped_data_key: bytes, tenant: str) -> bytes:
+    key_id, keys = parse_key_id(wrapped_data_key), keyring.keys
+    if key_id not in keys:
+        raise KeyMissing(
+            f"the data-key of tenant {tenant} is sealed under {key_id}, which the keyring lacks: put the key back into "
+            "it; docs/runbooks/key-missing.md says where it may be"
+        )
     return open_sealed(
-        keyring.keys,
+        keys[key_id],
+        key_id,
         wrapped_data_key,
         purpose="data-key",
         tenant=tenant,
