@@ -46,6 +46,8 @@ BEGIN
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', evaluator);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO zaptik_owner', evaluator);
     END LOOP;
+    -- for control.check_one_tenant, which sets no other setting than its own
+    GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO zaptik_fleet;
 END
 $functions$;
 

@@ -3,13 +3,56 @@
 
 CREATE SCHEMA control;
 
-CREATE FUNCTION control.claim_due_tenants(batch integer) RETURNS TABLE(run_id uuid, tenant_id uuid)
-    LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION control.check_no_tenant() RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
+BEGIN
+    IF current_setting('role') ~ '^tenant_'
+       OR (session_user = 'zaptik_app' AND current_setting('role') NOT IN ('none', 'zaptik_app')) THEN
+        RAISE EXCEPTION 'not while the transaction is %', current_setting('role')
+            USING ERRCODE = 'insufficient_privilege';
+    ELSIF nullif(current_setting('zaptik.tenant', true), '') IS NOT NULL THEN
+        RAISE EXCEPTION 'not while the transaction names a tenant' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION control.check_no_tenant() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.check_one_tenant(reached uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    named text := coalesce(nullif(current_setting('zaptik.tenant', true), ''),
+                           nullif(current_setting('zaptik.reached', true), ''));
+BEGIN
+    IF current_setting('role') ~ '^tenant_'
+       OR (session_user = 'zaptik_app' AND current_setting('role') NOT IN ('none', 'zaptik_app')) THEN
+        RAISE EXCEPTION 'not while the transaction is %', current_setting('role')
+            USING ERRCODE = 'insufficient_privilege';
+    ELSIF named IS NOT NULL AND named IS DISTINCT FROM reached::text THEN
+        RAISE EXCEPTION 'not in a transaction of another tenant' USING ERRCODE = 'insufficient_privilege';
+    ELSIF session_user = 'zaptik_app' AND reached IS NOT NULL THEN
+        PERFORM set_config('zaptik.reached', reached::text, true);
+    END IF;
+END
+$$;
+
+ALTER FUNCTION control.check_one_tenant(reached uuid) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.claim_due_tenants(batch integer) RETURNS TABLE(run_id uuid, tenant_id uuid)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
     -- Missed turns coalesce into one run; the next turn is a cadence from now, jittered by a tenth either way.
     -- Deadlocks are kept out by three rules: the lock leaves foreign keys to the tenant alone (NO KEY); a run that
     -- lives is not waited for, since its worker's last statement waits for the tenant; runs go in in one order.
+    RETURN QUERY
     WITH due AS (
         SELECT t.tenant_id, t.every_seconds FROM control.tenant t
         WHERE t.state = 'active' AND t.next_due_at <= clock_timestamp()
@@ -31,7 +74,8 @@ CREATE FUNCTION control.claim_due_tenants(batch integer) RETURNS TABLE(run_id uu
         INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
         SELECT 'run.requested', q.tenant_id, q.run_id, '{"mode": "delta", "reason": "cadence"}' FROM requested q
     )
-    SELECT q.run_id, q.tenant_id FROM requested q
+    SELECT q.run_id, q.tenant_id FROM requested q;
+END
 $$;
 
 ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet;
@@ -42,6 +86,7 @@ CREATE FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_second
     AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
     RETURN QUERY
     WITH claimed AS (
         UPDATE control.run r
@@ -65,9 +110,13 @@ $$;
 ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
+    RETURN QUERY
     WITH claimed AS (
         UPDATE control.run r
         SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
@@ -84,28 +133,42 @@ CREATE FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double
                jsonb_build_object('attempt', c.attempt, 'fence', c.fence, 'worker', by_worker)
         FROM claimed c
     )
-    SELECT c.tenant_id, c.name, c.schema_name, c.url, c.mode, c.attempt, c.fence, c.started_at FROM claimed c
+    SELECT c.tenant_id, c.name, c.schema_name, c.url, c.mode, c.attempt, c.fence, c.started_at FROM claimed c;
+END
 $$;
 
 ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.count_runs() RETURNS TABLE(state text, runs bigint)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
     SELECT r.state, count(*) FROM control.run r GROUP BY r.state
     UNION ALL
-    SELECT 'asked', count(*) FROM control.sync_request q WHERE q.run_id IS NULL
+    SELECT 'asked', count(*) FROM control.sync_request q WHERE q.run_id IS NULL;
+END
 $$;
 
 ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.find_tenant(tenant text) RETURNS TABLE(tenant_id uuid, name text, schema_name text, url text, every_seconds integer, state text, state_reason text)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-    SELECT t.tenant_id, t.name, t.schema_name, t.url, t.every_seconds, t.state, t.state_reason
-    FROM control.tenant t WHERE t.name = tenant
+#variable_conflict use_column
+DECLARE
+    found control.tenant;
+BEGIN
+    SELECT t.* INTO found FROM control.tenant t WHERE t.name = tenant;
+    PERFORM control.check_one_tenant(found.tenant_id);
+    IF found.tenant_id IS NOT NULL THEN
+        RETURN QUERY SELECT found.tenant_id, found.name, found.schema_name, found.url, found.every_seconds, found.state,
+                            found.state_reason;
+    END IF;
+END
 $$;
 
 ALTER FUNCTION control.find_tenant(tenant text) OWNER TO zaptik_fleet;
@@ -154,6 +217,7 @@ DECLARE
     asked record;
     target uuid;
 BEGIN
+    PERFORM control.check_no_tenant();
     -- A run that has not begun serves every request so far; one that has begun, be it between two slices, may
     -- have passed what was asked about, so the request waits for its end and causes one further run. Requests
     -- that must wait, and those of tenants that are held, take no place in the batch. In order of the tenants,
@@ -195,10 +259,13 @@ $$;
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.keys_in_use() RETURNS SETOF text
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
-    SELECT DISTINCT k.key_id FROM control.data_key k
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY SELECT DISTINCT k.key_id FROM control.data_key k;
+END
 $$;
 
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet;
@@ -230,9 +297,12 @@ END
 $$;
 
 CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_error jsonb)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
     -- What waits: a turn that no scheduler has taken up, or a run that no worker has.
     SELECT t.tenant_id, t.name, t.url, t.schema_name, t.every_seconds, t.state, t.state_reason, t.revision,
            t.published_at, t.as_of,
@@ -242,7 +312,8 @@ CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, 
                 WHERE r.tenant_id = t.tenant_id AND r.state = 'requested'))))::double precision ELSE 0 END,
            (SELECT r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
             ORDER BY r.requested_at DESC LIMIT 1)
-    FROM control.tenant t ORDER BY t.name
+    FROM control.tenant t ORDER BY t.name;
+END
 $$;
 
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet;
@@ -295,6 +366,7 @@ CREATE FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wa
 DECLARE
     released record;
 BEGIN
+    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
     IF ending NOT IN ('yielded', 'retried', 'failed') OR NOT wait_seconds BETWEEN 0 AND 31 * 86400 THEN
         RAISE EXCEPTION 'a slice does not end like this' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -319,15 +391,16 @@ $$;
 ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) RETURNS boolean
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-    WITH renewed AS (
-        UPDATE control.run r
-        SET lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second'
-        WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running' RETURNING 1
-    )
-    SELECT EXISTS (SELECT 1 FROM renewed)
+BEGIN
+    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
+    UPDATE control.run r
+    SET lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second'
+    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running';
+    RETURN FOUND;
+END
 $$;
 
 ALTER FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) OWNER TO zaptik_fleet;
@@ -341,6 +414,7 @@ DECLARE
     asked control.tenant;
 BEGIN
     SELECT t.* INTO asked FROM control.tenant t WHERE t.name = tenant;
+    PERFORM control.check_one_tenant(asked.tenant_id);
     IF asked.tenant_id IS NULL OR NOT coalesce(
            session_user = 'zaptik_app'
            OR pg_has_role(session_user, 'zaptik_requester', 'MEMBER')
@@ -363,9 +437,13 @@ $$;
 ALTER FUNCTION control.request_sync(tenant text, sync_mode text) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.rescue_runs(max_attempts integer) RETURNS TABLE(run_id uuid, tenant_id uuid, gave_up boolean, worker text)
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
     WITH lost AS (
         SELECT r.run_id, r.attempt >= max_attempts AS gave_up, r.worker FROM control.run r
         WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
@@ -389,15 +467,19 @@ CREATE FUNCTION control.rescue_runs(max_attempts integer) RETURNS TABLE(run_id u
                     ELSE jsonb_build_object('worker', m.worker) END
         FROM moved m
     )
-    SELECT m.run_id, m.tenant_id, m.gave_up, m.worker FROM moved m
+    SELECT m.run_id, m.tenant_id, m.gave_up, m.worker FROM moved m;
+END
 $$;
 
 ALTER FUNCTION control.rescue_runs(max_attempts integer) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) RETURNS SETOF uuid
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
     WITH waiting AS (
         SELECT r.run_id FROM control.run r JOIN control.tenant t ON t.tenant_id = r.tenant_id
         WHERE r.state = 'requested' AND r.not_before <= clock_timestamp() AND t.state = 'active'
@@ -405,7 +487,8 @@ CREATE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double p
         ORDER BY r.not_before LIMIT batch FOR UPDATE OF r SKIP LOCKED
     )
     UPDATE control.run r SET rung_at = clock_timestamp() FROM waiting WHERE r.run_id = waiting.run_id
-    RETURNING r.run_id
+    RETURNING r.run_id;
+END
 $$;
 
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet;
@@ -753,6 +836,10 @@ GRANT USAGE ON SCHEMA control TO zaptik_fleet;
 GRANT USAGE ON SCHEMA control TO zaptik_requester;
 GRANT USAGE ON SCHEMA control TO tenant_example;
 GRANT USAGE ON SCHEMA control TO reader_example;
+
+REVOKE ALL ON FUNCTION control.check_no_tenant() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.check_one_tenant(reached uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app;
