@@ -154,6 +154,30 @@ $$;
 
 ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.drop_key(key text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    needed bigint;
+BEGIN
+    PERFORM control.check_no_tenant();
+    INSERT INTO control.deployment_key (key_id) VALUES (key) ON CONFLICT DO NOTHING;
+    PERFORM FROM control.deployment_key k WHERE k.key_id = key FOR UPDATE;
+    SELECT count(*) INTO needed FROM control.data_key w WHERE w.key_id = key;
+    IF needed = 0 THEN
+        UPDATE control.deployment_key k SET dropped_at = clock_timestamp()
+        WHERE k.key_id = key AND k.dropped_at IS NULL;
+        IF FOUND THEN
+            INSERT INTO control.audit_events (action, detail) VALUES ('key.dropped', jsonb_build_object('key_id', key));
+        END IF;
+    END IF;
+    RETURN needed;
+END
+$$;
+
+ALTER FUNCTION control.drop_key(key text) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.find_tenant(tenant text) RETURNS TABLE(tenant_id uuid, name text, schema_name text, url text, every_seconds integer, state text, state_reason text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -258,6 +282,27 @@ $$;
 
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.hold_key() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    held control.deployment_key;
+BEGIN
+    INSERT INTO control.deployment_key (key_id) VALUES (NEW.key_id) ON CONFLICT DO NOTHING;
+    UPDATE control.deployment_key k SET primary_at = clock_timestamp()
+    WHERE k.key_id = NEW.key_id AND k.primary_at IS NULL;
+    SELECT k.* INTO held FROM control.deployment_key k WHERE k.key_id = NEW.key_id FOR SHARE;
+    IF held.dropped_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the key % was dropped: use the keyring that the workers have', NEW.key_id
+            USING ERRCODE = 'ZK001';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.keys_in_use() RETURNS SETOF text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -296,6 +341,29 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION control.promote_key(key text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    held control.deployment_key;
+BEGIN
+    PERFORM control.check_no_tenant();
+    INSERT INTO control.deployment_key (key_id) VALUES (key) ON CONFLICT DO NOTHING;
+    SELECT k.* INTO held FROM control.deployment_key k WHERE k.key_id = key FOR UPDATE;
+    IF held.dropped_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the key % was dropped: use the keyring that the workers have', key USING ERRCODE = 'ZK001';
+    ELSIF held.primary_at IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    UPDATE control.deployment_key k SET primary_at = clock_timestamp() WHERE k.key_id = key;
+    INSERT INTO control.audit_events (action, detail) VALUES ('key.promoted', jsonb_build_object('key_id', key));
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_error jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -317,6 +385,24 @@ END
 $$;
 
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_keys() RETURNS TABLE(key_id text, seen_at timestamp with time zone, primary_at timestamp with time zone, dropped_at timestamp with time zone, age_seconds double precision, tenants bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT k.key_id, k.seen_at, k.primary_at, k.dropped_at,
+           extract(epoch FROM clock_timestamp() - coalesce(k.primary_at, k.seen_at))::double precision,
+           coalesce(d.tenants, 0)
+    FROM control.deployment_key k
+    LEFT JOIN (SELECT w.key_id, count(*) AS tenants FROM control.data_key w GROUP BY w.key_id) d USING (key_id)
+    ORDER BY k.seen_at, k.key_id;
+END
+$$;
+
+ALTER FUNCTION control.read_keys() OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -358,6 +444,21 @@ BEGIN
     RAISE EXCEPTION 'audit events are append-only: % is refused', TG_OP USING ERRCODE = 'insufficient_privilege';
 END
 $$;
+
+CREATE FUNCTION control.register_key(key text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    INSERT INTO control.deployment_key (key_id) VALUES (key) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN RETURN false; END IF;
+    INSERT INTO control.audit_events (action, detail) VALUES ('key.generated', jsonb_build_object('key_id', key));
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.register_key(key text) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -493,6 +594,20 @@ $$;
 
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) RETURNS SETOF uuid
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT w.tenant_id FROM control.data_key w
+    WHERE w.key_id <> to_key AND (after IS NULL OR w.tenant_id > after) ORDER BY w.tenant_id LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet;
+
 CREATE TABLE control.audit_events (
     audit_id bigint NOT NULL,
     occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -546,6 +661,16 @@ CREATE TABLE control.data_key (
 
 ALTER TABLE ONLY control.data_key FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE control.deployment_key (
+    key_id text NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    primary_at timestamp with time zone,
+    dropped_at timestamp with time zone,
+    CONSTRAINT deployment_key_has_an_id CHECK (((length(key_id) >= 1) AND (length(key_id) <= 255)))
+);
+
+ALTER TABLE ONLY control.deployment_key FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.instance_pace (
     tenant_id uuid NOT NULL,
     cooldown_until timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -570,6 +695,7 @@ CREATE TABLE control.process (
     threads integer NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    key_ids text[],
     CONSTRAINT process_kind CHECK ((kind = ANY (ARRAY['worker'::text, 'scheduler'::text])))
 );
 
@@ -693,6 +819,9 @@ ALTER TABLE ONLY control.credential
 ALTER TABLE ONLY control.data_key
     ADD CONSTRAINT data_key_pkey PRIMARY KEY (tenant_id);
 
+ALTER TABLE ONLY control.deployment_key
+    ADD CONSTRAINT deployment_key_pkey PRIMARY KEY (key_id);
+
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_pkey PRIMARY KEY (tenant_id);
 
@@ -741,6 +870,8 @@ CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events 
 
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
 
+CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON control.data_key FOR EACH ROW EXECUTE FUNCTION control.hold_key();
+
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
 
 ALTER TABLE ONLY control.credential
@@ -771,9 +902,13 @@ ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.data_key ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.deployment_key ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true);
 
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true);
 
@@ -806,6 +941,8 @@ CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true);
 CREATE POLICY owner ON control.credential TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true);
 
@@ -853,6 +990,9 @@ GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds 
 REVOKE ALL ON FUNCTION control.count_runs() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.drop_key(key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.drop_key(key text) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.find_tenant(tenant text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.find_tenant(tenant text) TO zaptik_app;
 
@@ -862,18 +1002,29 @@ GRANT ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome te
 REVOKE ALL ON FUNCTION control.fold_requests(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.fold_requests(batch integer) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.hold_key() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION control.keys_in_use() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.keys_in_use() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.make_audit_partition(bound text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION control.promote_key(key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.promote_key(key text) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.read_fleet() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_fleet() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_keys() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) TO tenant_example;
 
 REVOKE ALL ON FUNCTION control.refuse_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.register_key(key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.register_key(key text) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) TO zaptik_app;
@@ -891,6 +1042,9 @@ GRANT ALL ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app;
 
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app;
 
@@ -916,13 +1070,28 @@ GRANT INSERT(envelope) ON TABLE control.credential TO zaptik_app;
 
 GRANT SELECT,INSERT ON TABLE control.data_key TO zaptik_app;
 
+GRANT SELECT(tenant_id) ON TABLE control.data_key TO zaptik_fleet;
+
 GRANT SELECT(key_id) ON TABLE control.data_key TO zaptik_fleet;
+GRANT UPDATE(key_id) ON TABLE control.data_key TO zaptik_app;
+
+GRANT UPDATE(wrapped) ON TABLE control.data_key TO zaptik_app;
+
+GRANT SELECT ON TABLE control.deployment_key TO zaptik_fleet;
+
+GRANT INSERT(key_id) ON TABLE control.deployment_key TO zaptik_fleet;
+
+GRANT UPDATE(primary_at) ON TABLE control.deployment_key TO zaptik_fleet;
+
+GRANT UPDATE(dropped_at) ON TABLE control.deployment_key TO zaptik_fleet;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE control.instance_pace TO zaptik_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
 
 GRANT UPDATE(seen_at) ON TABLE control.process TO zaptik_app;
+
+GRANT UPDATE(key_ids) ON TABLE control.process TO zaptik_app;
 
 GRANT SELECT ON TABLE control.run TO zaptik_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE control.run TO zaptik_fleet;

@@ -12,9 +12,10 @@ from worker.command.database import ask_as_app
 from worker.command.output import Output
 from worker.postgres import tenants
 from worker.postgres.connection import Connection, in_tenant_rows
+from worker.postgres.keys import check_workers_hold
 from worker.postgres.tenants import StoredCredentials
 from worker.settings import Settings
-from worker.vault import ClientCredentials, Keyring, read_keyring, seal_credentials
+from worker.vault import ClientCredentials, Keyring, check_keys_present, read_keyring, seal_credentials
 
 _LONGEST_SECRET = 4096
 
@@ -39,6 +40,8 @@ def set_credential(asked: argparse.Namespace, settings: Settings, output: Output
 async def _store(
     connection: Connection, name: str, credentials: ClientCredentials, keyring: Keyring
 ) -> tuple[int, str]:
+    check_keys_present(keyring, await tenants.read_key_ids(connection))
+    await check_workers_hold(connection, keyring.primary)
     tenant = await tenants.find_tenant(connection, name)
     reference = str(tenant.tenant_id)
     async with in_tenant_rows(connection, tenant.tenant_id):

@@ -1,17 +1,15 @@
-"""`migrate` and `keys`: what a deployment needs before its first tenant."""
+"""`migrate`: the schemas of a deployment."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from datetime import UTC, datetime
 
 from worker.command.database import ask_as_administrator
 from worker.command.output import Output
 from worker.postgres import migrate as migration
 from worker.settings import Settings
-from worker.vault import format_keyring, generate_keyring, new_keyring
 
 
 def migrate(_asked: argparse.Namespace, settings: Settings, output: Output) -> int:
@@ -29,18 +27,3 @@ def migrate(_asked: argparse.Namespace, settings: Settings, output: Output) -> i
     for failed in report.failed:
         output.say(f"zaptik: tenant {failed['tenant']} was not migrated: {failed['error']}")
     return 1 if report.failed else 0
-
-
-def generate_keys(asked: argparse.Namespace, _settings: Settings, output: Output) -> int:
-    """Make a keyring of one fresh key, in a file, or on standard output where none is named."""
-    if asked.into is None:
-        keyring = new_keyring()
-        sys.stdout.write(format_keyring(keyring))
-        output.say(
-            f"zaptik: key {keyring.primary}; keep this text apart from the database, and keep a copy of it"
-        )
-        return 0
-    key_id = generate_keyring(asked.into)
-    output.document({"key_id": key_id, "file": str(asked.into)})
-    output.lines([f"key {key_id} in {asked.into}: keep it apart from the database, and keep a copy of it"])
-    return 0

@@ -14,7 +14,7 @@ from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
-from worker.postgres import reading, runs
+from worker.postgres import keys, reading, runs
 from worker.postgres.connection import Connection
 from worker.postgres.runs import Round
 from worker.settings import Settings
@@ -92,10 +92,13 @@ async def read_figures(connection: Connection) -> FleetFigures:
     """Read how the fleet stands."""
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
+    in_use = [key for key in await keys.read_keys(connection) if key.tenants]
     return FleetFigures(
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
         staleness_ratios=[row["staleness_seconds"] / row["every_seconds"] for row in active],
         oldest_due_seconds=max((row["waiting_seconds"] for row in active), default=0.0),
         processes=Counter(row["kind"] for row in await reading.read_processes(connection)),
+        keys_in_use=len(in_use),
+        oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
     )
