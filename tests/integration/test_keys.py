@@ -237,8 +237,7 @@ def test_a_rotation_that_is_killed_leaves_everything_readable_and_goes_on(fleet:
     fleet.ask(begin)  # the file still names the old key as its primary
     assert fleet.wrapped_by() == {old: TENANTS - 2, new: 2}
     fleet.check_all_open(fleet.ring)
-    code, error, message = call("keys", "drop", old).error
-    assert (code, error, f"the data keys of {TENANTS - 2} tenants" in message) == (2, "key_in_use", True)
+    assert call("keys", "drop", old).error[1] == "key_in_use"
     ended = call("keys", "rotate").document
     assert (ended["key_id"], ended["rewrapped"], ended["state"]) == (new, TENANTS - 2, "rotated")
     assert (fleet.ring.primary, fleet.wrapped_by()) == (new, {new: TENANTS})
@@ -374,7 +373,8 @@ def test_a_data_key_that_does_not_open_is_left_told_and_in_nobodys_way(fleet: Fl
     assert (rotated.exit_code, rotated.document["broken"]) == (3, [str(broken)])
     assert rotated.document["rewrapped"] == TENANTS - 1
     assert str(broken) in rotated.stderr
-    assert call("keys", "drop", old).error[1] == "key_in_use"
+    code, error, message = call("keys", "drop", old).error
+    assert (code, error, "needed for 1 data key:" in message) == (2, "key_in_use", True)
 
 
 @pytest.mark.parametrize(

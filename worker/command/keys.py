@@ -153,7 +153,8 @@ async def _drop_known(connection: Connection, key_id: str, keyring: Keyring) -> 
     if key_id == find_newest_primary(known, otherwise=keyring.primary):
         raise KeyInUse(f"{key_id} is the primary key: run `zaptik keys rotate` first.")
     if needed := await keys.drop_key(connection, key_id):
-        raise KeyInUse(f"{key_id} wraps the data keys of {needed} tenants: run `zaptik keys rotate` first.")
+        what = "1 data key" if needed == 1 else f"{needed} data keys"
+        raise KeyInUse(f"{key_id} is needed for {what}: run `zaptik keys rotate` first.")
 
 
 def _describe_keys(
