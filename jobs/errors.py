@@ -5,10 +5,10 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     Failure
     ├── UsageFailure           the person who called must change the call            (exit 2)
     │   ├── UnknownSetting  InvalidSetting  InvalidName  UnknownTenant  UnknownRevision
-    │   ├── UnknownNode  NotQuarantined  UnknownRun  RunEnded
+    │   ├── UnknownNode  NotQuarantined  UnknownRun  RunEnded  KeyInUse
     │   ├── HostNotAllowed  PlainHttp  InvalidAddress  WrongArguments  SecretMissing  TenantPaused  FileNotWritten
     ├── SetupFailure           the deployment is not ready                           (exit 1)
-    │   ├── KeyMissing  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway
+    │   ├── KeyMissing  KeyDropped  KeyNotShared  SealBroken  NotMigrated  DatabaseAway  DatabaseUnsafe  QueueAway
     │   ├── SchedulerAway  WorkerAway  PrivilegeMissing  DatabaseBusy
     ├── InstanceFailure        the customer's ServiceNow instance did not answer as it should
     │   ├── CredentialsMissing  CredentialsRejected  InstanceUnreachable  InstanceSlow  InstanceThrottled
@@ -119,6 +119,12 @@ class RunEnded(UsageFailure):
     code = "run_ended"
 
 
+class KeyInUse(UsageFailure):
+    """The key still wraps data keys, or is the primary: it cannot be dropped."""
+
+    code = "key_in_use"
+
+
 class HostNotAllowed(UsageFailure):
     """The instance's host is outside the allowed ones."""
 
@@ -173,6 +179,18 @@ class KeyMissing(SetupFailure):
     """The keyring, or the key that sealed a value, is not here."""
 
     code = "key_missing"
+
+
+class KeyDropped(SetupFailure):
+    """The keyring's primary key was dropped: it is an old keyring, under which nothing may be stored."""
+
+    code = "key_dropped"
+
+
+class KeyNotShared(SetupFailure):
+    """A worker that runs lacks a key that is, or is about to be, in use."""
+
+    code = "key_not_shared"
 
 
 class SealBroken(SetupFailure):

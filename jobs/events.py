@@ -270,3 +270,29 @@ CREDENTIAL_STORED = _kind(
 CREDENTIAL_OPENED = _kind(
     "credential.opened", "Credentials were opened in memory.", "version", "key_id", audited=True
 )
+
+KEY_GENERATED = _kind("key.generated", "A key of the deployment was made.", "key_id", audited=True)
+KEY_PROMOTED = _kind(
+    "key.promoted",
+    "A key became the primary: data keys are wrapped by it from now on.",
+    "key_id",
+    audited=True,
+)
+KEY_DROPPED = _kind(
+    "key.dropped",
+    "A key that nothing needs was dropped: nothing is ever wrapped by it again.",
+    "key_id",
+    audited=True,
+)
+DATA_KEY_REWRAPPED = _kind(
+    "key.rewrapped", "A tenant's data key was wrapped by another key.", "key_id", "before", audited=True
+)
+KEYRING_CHANGED = _kind(
+    "keyring.changed", "A process holds another keyring than before.", "primary", "key_ids"
+)
+KEYRING_UNREADABLE = _kind(
+    "keyring.unreadable",
+    "The keyring was to be read again and gave none; the process goes on with the one it holds.",
+    "error",
+    level="warning",
+)

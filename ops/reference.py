@@ -48,6 +48,12 @@ _RUN_ID = UUID("6b0f0d0c-58a1-4c7f-9a53-0d4b0a2f6f11")
 _DOCUMENTS = {
     "migrate": {"control": 6, "tenants": {"migrated": ["acme"], "current": ["globex-prod"], "failed": []}},
     "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},  # with --into
+    "keys list": {"keyring": "/etc/zaptik/keyring.json", "keys": [
+        {"key_id": "k-3f9c27d1a0b4", "standing": "primary|next|opens|missing|elsewhere|dropped", "primary": True,
+         "in_keyring": True, "tenants": 12, "since": "2026-11-23T10:00:00Z", "workers_without": ["node-1/7"]}]},
+    "keys rotate": {"key_id": "k-8d02ab61c95e", "state": "rotated|prepared", "rewrapped": 12,
+                    "broken": ["tenants' references"], "file": "/etc/zaptik/keyring.json", "keyring": None},
+    "keys drop": {"key_id": "k-3f9c27d1a0b4", "dropped": True, "file": "/etc/zaptik/keyring.json", "keyring": None},
     "tenant add": {"tenant": "acme", "url": "https://acme.service-now.com", "state": "awaiting_credentials",
                    "every_seconds": 3600, "schema": "tenant_acme",
                    "tenant_id": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10"},

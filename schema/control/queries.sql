@@ -82,15 +82,16 @@ SELECT control.keys_in_use()
 
 -- name: read_processes
 -- The workers and schedulers seen within so many seconds.
-SELECT process_id, kind, host, pid, version, threads, started_at, seen_at
+SELECT process_id, kind, host, pid, version, threads, key_ids, started_at, seen_at
 FROM control.process WHERE seen_at > clock_timestamp() - %(within_seconds)s::double precision * interval '1 second'
 ORDER BY kind, started_at
 
 -- name: report_process
 -- Say that a process lives.
-INSERT INTO control.process (process_id, kind, host, pid, version, threads)
-VALUES (%(process_id)s::uuid, %(kind)s, %(host)s, %(pid)s::integer, %(version)s, %(threads)s::integer)
-ON CONFLICT (process_id) DO UPDATE SET seen_at = clock_timestamp()
+INSERT INTO control.process (process_id, kind, host, pid, version, threads, key_ids)
+VALUES (%(process_id)s::uuid, %(kind)s, %(host)s, %(pid)s::integer, %(version)s, %(threads)s::integer,
+        %(key_ids)s::text[])
+ON CONFLICT (process_id) DO UPDATE SET seen_at = clock_timestamp(), key_ids = excluded.key_ids
 
 -- name: forget_process
 -- Take a process off the list when it stops, and those that died long ago with it.
@@ -467,3 +468,32 @@ WHERE rolname = %(schema_name)s AND shobj_description(oid, 'pg_authid') IS DISTI
 -- Of some tenants' schemas, those whose own role and readers' role are there.
 SELECT name AS schema_name FROM unnest(%(schema_names)s::text[]) AS s (name)
 WHERE to_regrole(name) IS NOT NULL AND to_regrole('reader_' || substr(name, 8)) IS NOT NULL
+
+-- name: read_keys
+-- Every key that the deployment had, and how many tenants' data keys each wraps.
+SELECT key_id, seen_at, primary_at, dropped_at, age_seconds, tenants FROM control.read_keys()
+
+-- name: register_key
+-- Note the id of a key that was made; false when it is known already.
+SELECT control.register_key(%(key_id)s::text)
+
+-- name: promote_key
+-- Note that a key wraps data keys from now on; false when that is known already.
+SELECT control.promote_key(%(key_id)s::text)
+
+-- name: drop_key
+-- Drop a key, unless some tenants need it; gives how many.
+SELECT control.drop_key(%(key_id)s::text)
+
+-- name: tenants_to_rewrap
+-- Tenants whose data key is wrapped by another key than this one.
+SELECT control.tenants_to_rewrap(%(key_id)s::text, %(after)s::uuid, %(batch)s::integer)
+
+-- name: rewrap_data_key
+-- Put a rewrapped data key in the place of the one that was read, and tell of it; no row where that is another by now.
+WITH rewrapped AS (
+    UPDATE control.data_key SET key_id = %(key_id)s, wrapped = %(wrapped)s::bytea
+    WHERE tenant_id = %(tenant_id)s::uuid AND wrapped = %(before)s::bytea RETURNING tenant_id
+)
+INSERT INTO control.audit_events (action, tenant_ref, detail)
+SELECT %(action)s, tenant_id, %(detail)s::jsonb FROM rewrapped RETURNING action

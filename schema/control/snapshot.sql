@@ -3,65 +3,6 @@
 
 CREATE SCHEMA control;
 
-CREATE FUNCTION control.breaker_pause(failures integer) RETURNS interval
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-BEGIN
-    RETURN CASE WHEN failures >= 3 THEN least(3600, 60 * 2 ^ least(failures - 3, 6)) * interval '1 second' END;
-END
-$$;
-
-ALTER FUNCTION control.breaker_pause(failures integer) OWNER TO zaptik_fleet;
-
-CREATE FUNCTION control.cancel_run(run uuid) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-DECLARE
-    was record;
-BEGIN
-    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
-    SELECT r.tenant_id, r.state INTO was FROM control.run r WHERE r.run_id = run FOR UPDATE;
-    IF was.state IN ('requested', 'running') THEN
-        UPDATE control.run r
-        SET state = 'cancelled', fence = r.fence + 1, lease_until = NULL, rung_at = NULL,
-            ended_at = clock_timestamp(),
-            error = jsonb_build_object('code', 'cancelled', 'retry', 'never', 'audience', 'operator', 'message',
-                                       'Somebody cancelled the run.')
-        WHERE r.run_id = run;
-        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
-        VALUES ('run.ended', was.tenant_id, run, '{"outcome": "cancelled", "code": "cancelled"}');
-    END IF;
-    RETURN was.state;
-END
-$$;
-
-ALTER FUNCTION control.cancel_run(run uuid) OWNER TO zaptik_fleet;
-
-CREATE FUNCTION control.check_move() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-BEGIN
-    IF NEW.fence < OLD.fence THEN
-        RAISE EXCEPTION 'the fence of run % never goes back', OLD.run_id USING ERRCODE = 'check_violation';
-    ELSIF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (
-            ('requested', 'running'), ('requested', 'cancelled'),
-            ('running', 'requested'), ('running', 'published'), ('running', 'unchanged'),
-            ('running', 'quarantined'), ('running', 'failed'), ('running', 'cancelled'),
-            ('quarantined', 'running')) THEN
-        RAISE EXCEPTION 'run % cannot go from % to %', OLD.run_id, OLD.state, NEW.state
-            USING ERRCODE = 'check_violation';
-    ELSIF NEW.state <> OLD.state AND (NEW.state = 'running' OR (OLD.state, NEW.state) = ('running', 'cancelled'))
-            AND NEW.fence = OLD.fence THEN
-        RAISE EXCEPTION 'run % goes to % with a new fence alone', OLD.run_id, NEW.state
-            USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN NEW;
-END
-$$;
-
 CREATE FUNCTION control.check_no_tenant() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -139,56 +80,6 @@ $$;
 
 ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet;
 
-CREATE FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) RETURNS TABLE(run_id uuid, tenant_id uuid)
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-#variable_conflict use_column
-DECLARE
-    allowed integer;
-    begun integer;
-BEGIN
-    PERFORM control.check_no_tenant();
-    UPDATE control.start_budget b
-    SET starts = least(10 * starts_per_second, b.starts + starts_per_second
-                       * greatest(0, extract(epoch FROM clock_timestamp() - b.filled_at))::double precision),
-        filled_at = greatest(b.filled_at, clock_timestamp())
-    RETURNING floor(b.starts)::integer INTO allowed;
-    IF allowed < 1 THEN RETURN; END IF;
-    -- Missed turns coalesce into one run; the next turn is a cadence from now, jittered by a tenth either way.
-    -- Deadlocks are kept out by three rules: the lock leaves foreign keys to the tenant alone (NO KEY); a run that
-    -- lives is not waited for, since its worker's last statement waits for the tenant; runs go in in one order.
-    RETURN QUERY
-    WITH due AS (
-        SELECT t.tenant_id, t.every_seconds FROM control.tenant t
-        WHERE t.state = 'active' AND t.next_due_at <= clock_timestamp()
-        ORDER BY t.next_due_at LIMIT least(batch, allowed) FOR NO KEY UPDATE SKIP LOCKED
-    ), moved AS (
-        UPDATE control.tenant t
-        SET next_due_at = clock_timestamp() + due.every_seconds * (0.9 + 0.2 * random()) * interval '1 second'
-        FROM due WHERE t.tenant_id = due.tenant_id
-        RETURNING t.tenant_id
-    ), requested AS (
-        INSERT INTO control.run AS r (tenant_id, mode, reason, not_before)
-        SELECT moved.tenant_id, 'delta', 'cadence', greatest(clock_timestamp(), b.open_until)
-        FROM moved LEFT JOIN control.instance_breaker b USING (tenant_id)
-        WHERE NOT EXISTS (SELECT FROM control.run live
-                          WHERE live.tenant_id = moved.tenant_id AND live.state IN ('requested', 'running'))
-        ORDER BY moved.tenant_id
-        ON CONFLICT (tenant_id) WHERE state IN ('requested', 'running') DO NOTHING
-        RETURNING r.run_id, r.tenant_id
-    ), told AS (
-        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
-        SELECT 'run.requested', q.tenant_id, q.run_id, '{"mode": "delta", "reason": "cadence"}' FROM requested q
-    )
-    SELECT q.run_id, q.tenant_id FROM requested q;
-    GET DIAGNOSTICS begun = ROW_COUNT;
-    UPDATE control.start_budget b SET starts = b.starts - begun;
-END
-$$;
-
-ALTER FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) OWNER TO zaptik_fleet;
-
 CREATE FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -231,7 +122,7 @@ BEGIN
         SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
             mode = CASE WHEN t.revision IS NULL THEN 'full' ELSE r.mode END,  -- there is nothing to compare with
             lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second',
-            claimed_at = clock_timestamp(), started_at = coalesce(r.started_at, clock_timestamp())
+            started_at = coalesce(r.started_at, clock_timestamp())
         FROM control.tenant t
         WHERE r.run_id = run AND r.state = 'requested' AND r.not_before <= clock_timestamp()
           AND t.tenant_id = r.tenant_id AND t.state = 'active'
@@ -255,7 +146,7 @@ CREATE FUNCTION control.count_runs() RETURNS TABLE(state text, runs bigint)
 BEGIN
     PERFORM control.check_no_tenant();
     RETURN QUERY
-    SELECT r.state, count(*) FROM control.run r WHERE r.state IN ('requested', 'running') GROUP BY r.state
+    SELECT r.state, count(*) FROM control.run r GROUP BY r.state
     UNION ALL
     SELECT 'asked', count(*) FROM control.sync_request q WHERE q.run_id IS NULL;
 END
@@ -263,56 +154,29 @@ $$;
 
 ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet;
 
-CREATE FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) RETURNS TABLE(released boolean, opened_seconds double precision)
+CREATE FUNCTION control.drop_key(key text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 DECLARE
-    tenant uuid;
-    pause interval;
+    needed bigint;
 BEGIN
-    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
-    IF ending NOT IN ('yielded', 'handed_over', 'stalled', 'retried', 'failed')
-       OR NOT wait_seconds BETWEEN 0 AND 31 * 86400 THEN
-        RAISE EXCEPTION 'a slice does not end like this' USING ERRCODE = 'invalid_parameter_value';
+    PERFORM control.check_no_tenant();
+    INSERT INTO control.deployment_key (key_id) VALUES (key) ON CONFLICT DO NOTHING;
+    PERFORM FROM control.deployment_key k WHERE k.key_id = key FOR UPDATE;
+    SELECT count(*) INTO needed FROM control.data_key w WHERE w.key_id = key;
+    IF needed = 0 THEN
+        UPDATE control.deployment_key k SET dropped_at = clock_timestamp()
+        WHERE k.key_id = key AND k.dropped_at IS NULL;
+        IF FOUND THEN
+            INSERT INTO control.audit_events (action, detail) VALUES ('key.dropped', jsonb_build_object('key_id', key));
+        END IF;
     END IF;
-    UPDATE control.run r
-    SET state = CASE WHEN ending = 'failed' THEN 'failed' ELSE 'requested' END,
-        attempt = CASE ending WHEN 'yielded' THEN 0 WHEN 'handed_over' THEN greatest(0, r.attempt - 1)
-                              ELSE r.attempt END,
-        served_seconds = r.served_seconds
-            + greatest(0, extract(epoch FROM clock_timestamp() - r.claimed_at))::double precision,
-        lease_until = NULL, worker = NULL, rung_at = NULL, error = failure,
-        not_before = clock_timestamp() + wait_seconds * interval '1 second',
-        ended_at = CASE WHEN ending = 'failed' THEN clock_timestamp() END
-    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
-    RETURNING r.tenant_id INTO tenant;
-    IF tenant IS NULL THEN
-        RETURN QUERY SELECT false, NULL::double precision;
-        RETURN;
-    END IF;
-    IF ending IN ('retried', 'failed') THEN
-        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
-        VALUES (CASE ending WHEN 'failed' THEN 'run.ended' ELSE 'run.retried' END, tenant, run,
-                jsonb_build_object('outcome', ending, 'code', failure ->> 'code', 'after_seconds', wait_seconds));
-    END IF;
-    IF ending = 'yielded' THEN
-        DELETE FROM control.instance_breaker b WHERE b.tenant_id = tenant;
-    ELSIF blames_instance THEN
-        INSERT INTO control.instance_breaker AS b (tenant_id, failures, code)
-        VALUES (tenant, 1, failure ->> 'code')
-        ON CONFLICT (tenant_id) DO UPDATE
-        SET failures = b.failures + 1, code = excluded.code, changed_at = clock_timestamp(),
-            open_until = clock_timestamp() + control.breaker_pause(b.failures + 1)
-        RETURNING control.breaker_pause(b.failures) INTO pause;
-        UPDATE control.run r SET not_before = greatest(r.not_before, clock_timestamp() + pause)
-        WHERE r.run_id = run AND r.state = 'requested' AND pause IS NOT NULL;
-    END IF;
-    RETURN QUERY SELECT true, extract(epoch FROM pause)::double precision;
+    RETURN needed;
 END
 $$;
 
-ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) OWNER TO zaptik_fleet;
+ALTER FUNCTION control.drop_key(key text) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.find_tenant(tenant text) RETURNS TABLE(tenant_id uuid, name text, schema_name text, url text, every_seconds integer, state text, state_reason text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -358,7 +222,6 @@ BEGIN
     SET revision = at_revision, as_of = graph_as_of,
         published_at = CASE WHEN outcome = 'published' THEN clock_timestamp() ELSE t.published_at END
     WHERE t.tenant_id = ended.tenant_id AND outcome IN ('published', 'unchanged');
-    DELETE FROM control.instance_breaker b WHERE b.tenant_id = ended.tenant_id;
     INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
     VALUES ('run.ended', ended.tenant_id, run,
             counts || jsonb_build_object('outcome', outcome, 'revision', at_revision,
@@ -419,6 +282,27 @@ $$;
 
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.hold_key() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    held control.deployment_key;
+BEGIN
+    INSERT INTO control.deployment_key (key_id) VALUES (NEW.key_id) ON CONFLICT DO NOTHING;
+    UPDATE control.deployment_key k SET primary_at = clock_timestamp()
+    WHERE k.key_id = NEW.key_id AND k.primary_at IS NULL;
+    SELECT k.* INTO held FROM control.deployment_key k WHERE k.key_id = NEW.key_id FOR SHARE;
+    IF held.dropped_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the key % was dropped: use the keyring that the workers have', NEW.key_id
+            USING ERRCODE = 'ZK001';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.keys_in_use() RETURNS SETOF text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -457,7 +341,30 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_state text, last_error jsonb, breaker text)
+CREATE FUNCTION control.promote_key(key text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    held control.deployment_key;
+BEGIN
+    PERFORM control.check_no_tenant();
+    INSERT INTO control.deployment_key (key_id) VALUES (key) ON CONFLICT DO NOTHING;
+    SELECT k.* INTO held FROM control.deployment_key k WHERE k.key_id = key FOR UPDATE;
+    IF held.dropped_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the key % was dropped: use the keyring that the workers have', key USING ERRCODE = 'ZK001';
+    ELSIF held.primary_at IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    UPDATE control.deployment_key k SET primary_at = clock_timestamp() WHERE k.key_id = key;
+    INSERT INTO control.audit_events (action, detail) VALUES ('key.promoted', jsonb_build_object('key_id', key));
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_error jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -471,18 +378,31 @@ BEGIN
            CASE WHEN t.state = 'active' THEN greatest(0, extract(epoch FROM clock_timestamp() - least(t.next_due_at,
                (SELECT r.not_before FROM control.run r
                 WHERE r.tenant_id = t.tenant_id AND r.state = 'requested'))))::double precision ELSE 0 END,
-           newest.state, newest.error,
-           CASE WHEN b.open_until > clock_timestamp() THEN 'open' WHEN b.open_until IS NOT NULL THEN 'half_open'
-                ELSE 'closed' END
-    FROM control.tenant t
-    LEFT JOIN control.instance_breaker b ON b.tenant_id = t.tenant_id
-    LEFT JOIN LATERAL (SELECT r.state, r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
-                       ORDER BY r.requested_at DESC LIMIT 1) newest ON true
-    ORDER BY t.name;
+           (SELECT r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
+            ORDER BY r.requested_at DESC LIMIT 1)
+    FROM control.tenant t ORDER BY t.name;
 END
 $$;
 
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_keys() RETURNS TABLE(key_id text, seen_at timestamp with time zone, primary_at timestamp with time zone, dropped_at timestamp with time zone, age_seconds double precision, tenants bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT k.key_id, k.seen_at, k.primary_at, k.dropped_at,
+           extract(epoch FROM clock_timestamp() - coalesce(k.primary_at, k.seen_at))::double precision,
+           coalesce(d.tenants, 0)
+    FROM control.deployment_key k
+    LEFT JOIN (SELECT w.key_id, count(*) AS tenants FROM control.data_key w GROUP BY w.key_id) d USING (key_id)
+    ORDER BY k.seen_at, k.key_id;
+END
+$$;
+
+ALTER FUNCTION control.read_keys() OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -525,12 +445,47 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) RETURNS boolean
+CREATE FUNCTION control.register_key(key text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 BEGIN
-    RETURN (SELECT e.released FROM control.end_slice(run, held_fence, ending, wait_seconds, failure, false) e);
+    PERFORM control.check_no_tenant();
+    INSERT INTO control.deployment_key (key_id) VALUES (key) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN RETURN false; END IF;
+    INSERT INTO control.audit_events (action, detail) VALUES ('key.generated', jsonb_build_object('key_id', key));
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.register_key(key text) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    released record;
+BEGIN
+    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
+    IF ending NOT IN ('yielded', 'retried', 'failed') OR NOT wait_seconds BETWEEN 0 AND 31 * 86400 THEN
+        RAISE EXCEPTION 'a slice does not end like this' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    UPDATE control.run r
+    SET state = CASE WHEN ending = 'failed' THEN 'failed' ELSE 'requested' END,
+        attempt = CASE WHEN ending = 'yielded' THEN 0 ELSE r.attempt END,
+        lease_until = NULL, worker = NULL, rung_at = NULL, error = failure,
+        not_before = clock_timestamp() + wait_seconds * interval '1 second',
+        ended_at = CASE WHEN ending = 'failed' THEN clock_timestamp() END
+    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
+    RETURNING r.tenant_id INTO released;
+    IF released.tenant_id IS NULL THEN RETURN false; END IF;
+    IF ending <> 'yielded' THEN
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        VALUES (CASE ending WHEN 'failed' THEN 'run.ended' ELSE 'run.retried' END, released.tenant_id, run,
+                jsonb_build_object('outcome', ending, 'code', failure ->> 'code', 'after_seconds', wait_seconds));
+    END IF;
+    RETURN true;
 END
 $$;
 
@@ -576,7 +531,6 @@ BEGIN
     END IF;
     INSERT INTO control.sync_request (tenant_id, mode) VALUES (asked.tenant_id, sync_mode)
     RETURNING request_id INTO request;
-    PERFORM pg_notify('zaptik_wake', '');
     RETURN request;
 END
 $$;
@@ -624,22 +578,14 @@ CREATE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double p
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-DECLARE
-    room bigint;
 BEGIN
     PERFORM control.check_no_tenant();
-    SELECT 2 * coalesce(sum(p.threads), 0) INTO room FROM control.process p
-    WHERE p.kind = 'worker' AND p.seen_at > clock_timestamp() - interval '40 seconds';
-    SELECT room - count(*) INTO room FROM control.run r
-    WHERE r.state = 'requested' AND r.rung_at >= clock_timestamp() - again_after_seconds * interval '1 second';
     RETURN QUERY
     WITH waiting AS (
         SELECT r.run_id FROM control.run r JOIN control.tenant t ON t.tenant_id = r.tenant_id
         WHERE r.state = 'requested' AND r.not_before <= clock_timestamp() AND t.state = 'active'
           AND (r.rung_at IS NULL OR r.rung_at < clock_timestamp() - again_after_seconds * interval '1 second')
-        ORDER BY r.not_before
-            + (r.served_seconds - CASE r.reason WHEN 'request' THEN 60 ELSE 0 END) * interval '1 second'
-        LIMIT least(batch, greatest(0, room)) FOR UPDATE OF r SKIP LOCKED
+        ORDER BY r.not_before LIMIT batch FOR UPDATE OF r SKIP LOCKED
     )
     UPDATE control.run r SET rung_at = clock_timestamp() FROM waiting WHERE r.run_id = waiting.run_id
     RETURNING r.run_id;
@@ -647,6 +593,20 @@ END
 $$;
 
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) RETURNS SETOF uuid
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT w.tenant_id FROM control.data_key w
+    WHERE w.key_id <> to_key AND (after IS NULL OR w.tenant_id > after) ORDER BY w.tenant_id LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet;
 
 CREATE TABLE control.audit_events (
     audit_id bigint NOT NULL,
@@ -701,16 +661,15 @@ CREATE TABLE control.data_key (
 
 ALTER TABLE ONLY control.data_key FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE control.instance_breaker (
-    tenant_id uuid NOT NULL,
-    failures integer NOT NULL,
-    code text NOT NULL,
-    open_until timestamp with time zone,
-    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT instance_breaker_failures CHECK ((failures >= 1))
+CREATE TABLE control.deployment_key (
+    key_id text NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    primary_at timestamp with time zone,
+    dropped_at timestamp with time zone,
+    CONSTRAINT deployment_key_has_an_id CHECK (((length(key_id) >= 1) AND (length(key_id) <= 255)))
 );
 
-ALTER TABLE ONLY control.instance_breaker FORCE ROW LEVEL SECURITY;
+ALTER TABLE ONLY control.deployment_key FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.instance_pace (
     tenant_id uuid NOT NULL,
@@ -736,6 +695,7 @@ CREATE TABLE control.process (
     threads integer NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    key_ids text[],
     CONSTRAINT process_kind CHECK ((kind = ANY (ARRAY['worker'::text, 'scheduler'::text])))
 );
 
@@ -766,8 +726,6 @@ CREATE TABLE control.run (
     removed bigint DEFAULT 0 NOT NULL,
     error jsonb,
     canaries jsonb,
-    claimed_at timestamp with time zone,
-    served_seconds double precision DEFAULT 0 NOT NULL,
     CONSTRAINT run_ended_has_a_time CHECK (((state = ANY (ARRAY['requested'::text, 'running'::text])) = (ended_at IS NULL))),
     CONSTRAINT run_leased_while_running CHECK (((state = 'running'::text) = (lease_until IS NOT NULL))),
     CONSTRAINT run_mode CHECK ((mode = ANY (ARRAY['full'::text, 'delta'::text]))),
@@ -838,15 +796,6 @@ CREATE TABLE control.schema_version (
 
 ALTER TABLE ONLY control.schema_version FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE control.start_budget (
-    only_row boolean DEFAULT true NOT NULL,
-    starts double precision NOT NULL,
-    filled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT start_budget_only_row CHECK (only_row)
-);
-
-ALTER TABLE ONLY control.start_budget FORCE ROW LEVEL SECURITY;
-
 ALTER TABLE control.sync_request ALTER COLUMN request_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME control.sync_request_request_id_seq
     START WITH 1
@@ -870,8 +819,8 @@ ALTER TABLE ONLY control.credential
 ALTER TABLE ONLY control.data_key
     ADD CONSTRAINT data_key_pkey PRIMARY KEY (tenant_id);
 
-ALTER TABLE ONLY control.instance_breaker
-    ADD CONSTRAINT instance_breaker_pkey PRIMARY KEY (tenant_id);
+ALTER TABLE ONLY control.deployment_key
+    ADD CONSTRAINT deployment_key_pkey PRIMARY KEY (key_id);
 
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_pkey PRIMARY KEY (tenant_id);
@@ -884,9 +833,6 @@ ALTER TABLE ONLY control.run
 
 ALTER TABLE ONLY control.schema_version
     ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
-
-ALTER TABLE ONLY control.start_budget
-    ADD CONSTRAINT start_budget_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.sync_request
     ADD CONSTRAINT sync_request_pkey PRIMARY KEY (request_id);
@@ -924,18 +870,15 @@ CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events 
 
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
 
-CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
+CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON control.data_key FOR EACH ROW EXECUTE FUNCTION control.hold_key();
 
-CREATE TRIGGER run_moves BEFORE UPDATE ON control.run FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) OR (old.fence IS DISTINCT FROM new.fence))) EXECUTE FUNCTION control.check_move();
+CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
 
 ALTER TABLE ONLY control.credential
     ADD CONSTRAINT credential_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
 ALTER TABLE ONLY control.data_key
     ADD CONSTRAINT data_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
-
-ALTER TABLE ONLY control.instance_breaker
-    ADD CONSTRAINT instance_breaker_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
@@ -959,23 +902,19 @@ ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.data_key ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.deployment_key ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true);
 
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true);
 
-CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true);
-
-CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true);
+CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true);
-
-CREATE POLICY fleet ON control.start_budget TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true);
-
-ALTER TABLE control.instance_breaker ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY;
 
@@ -1003,7 +942,7 @@ CREATE POLICY owner ON control.credential TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true);
 
-CREATE POLICY owner ON control.instance_breaker TO zaptik_owner USING (true);
+CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true);
 
@@ -1012,8 +951,6 @@ CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
 CREATE POLICY owner ON control.run TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.schema_version TO zaptik_owner USING (true);
-
-CREATE POLICY owner ON control.start_budget TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.sync_request TO zaptik_owner USING (true);
 
@@ -1027,8 +964,6 @@ ALTER TABLE control.run ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.schema_version ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE control.start_budget ENABLE ROW LEVEL SECURITY;
-
 ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY;
@@ -1039,22 +974,12 @@ GRANT USAGE ON SCHEMA control TO zaptik_requester;
 GRANT USAGE ON SCHEMA control TO tenant_example;
 GRANT USAGE ON SCHEMA control TO reader_example;
 
-REVOKE ALL ON FUNCTION control.breaker_pause(failures integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION control.cancel_run(run uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION control.cancel_run(run uuid) TO zaptik_app;
-
-REVOKE ALL ON FUNCTION control.check_move() FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION control.check_no_tenant() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.check_one_tenant(reached uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app;
-
-REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;
@@ -1065,8 +990,8 @@ GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds 
 REVOKE ALL ON FUNCTION control.count_runs() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
 
-REVOKE ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app;
+REVOKE ALL ON FUNCTION control.drop_key(key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.drop_key(key text) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.find_tenant(tenant text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.find_tenant(tenant text) TO zaptik_app;
@@ -1077,18 +1002,29 @@ GRANT ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome te
 REVOKE ALL ON FUNCTION control.fold_requests(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.fold_requests(batch integer) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.hold_key() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION control.keys_in_use() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.keys_in_use() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.make_audit_partition(bound text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION control.promote_key(key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.promote_key(key text) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.read_fleet() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_fleet() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_keys() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) TO tenant_example;
 
 REVOKE ALL ON FUNCTION control.refuse_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.register_key(key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.register_key(key text) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) TO zaptik_app;
@@ -1106,6 +1042,9 @@ GRANT ALL ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app;
 
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app;
 
@@ -1131,16 +1070,28 @@ GRANT INSERT(envelope) ON TABLE control.credential TO zaptik_app;
 
 GRANT SELECT,INSERT ON TABLE control.data_key TO zaptik_app;
 
-GRANT SELECT(key_id) ON TABLE control.data_key TO zaptik_fleet;
+GRANT SELECT(tenant_id) ON TABLE control.data_key TO zaptik_fleet;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE control.instance_breaker TO zaptik_fleet;
+GRANT SELECT(key_id) ON TABLE control.data_key TO zaptik_fleet;
+GRANT UPDATE(key_id) ON TABLE control.data_key TO zaptik_app;
+
+GRANT UPDATE(wrapped) ON TABLE control.data_key TO zaptik_app;
+
+GRANT SELECT ON TABLE control.deployment_key TO zaptik_fleet;
+
+GRANT INSERT(key_id) ON TABLE control.deployment_key TO zaptik_fleet;
+
+GRANT UPDATE(primary_at) ON TABLE control.deployment_key TO zaptik_fleet;
+
+GRANT UPDATE(dropped_at) ON TABLE control.deployment_key TO zaptik_fleet;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE control.instance_pace TO zaptik_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
-GRANT SELECT ON TABLE control.process TO zaptik_fleet;
 
 GRANT UPDATE(seen_at) ON TABLE control.process TO zaptik_app;
+
+GRANT UPDATE(key_ids) ON TABLE control.process TO zaptik_app;
 
 GRANT SELECT ON TABLE control.run TO zaptik_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE control.run TO zaptik_fleet;
@@ -1173,5 +1124,3 @@ GRANT UPDATE(as_of) ON TABLE control.tenant TO zaptik_fleet;
 GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester;
 
 GRANT SELECT ON TABLE control.schema_version TO zaptik_app;
-
-GRANT SELECT,UPDATE ON TABLE control.start_budget TO zaptik_fleet;

@@ -41,9 +41,11 @@ class Case:
         return f"<Case of {self.tenant.name}>"
 
     async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
+        ring = keyring or self.parts.keyring
+        assert isinstance(ring, Keyring)
         async with in_tenant_rows(self.app, self.tenant.tenant_id):
             sealed = seal_credentials(
-                keyring or self.parts.keyring,
+                ring,
                 ClientCredentials(CLIENT_ID, CLIENT_SECRET),
                 tenant=str(self.tenant.tenant_id),
                 version=1,

@@ -28,6 +28,11 @@ FOR_ALL = {
     "read_fleet": "control.read_fleet()",
     "count_runs": "control.count_runs()",
     "keys_in_use": "control.keys_in_use()",
+    "read_keys": "control.read_keys()",
+    "register_key": "control.register_key('k-door')",
+    "promote_key": "control.promote_key('k-door')",
+    "drop_key": "control.drop_key('k-door')",
+    "tenants_to_rewrap": "control.tenants_to_rewrap('k-door', NULL, 0)",
 }
 FOR_ONE = {
     "claim_run": "control.claim_run('{run}', 'x', 0)",

@@ -113,7 +113,7 @@ def test_every_unusable_variable_is_told_at_once() -> None:
 
 def test_two_keyrings_are_one_too_many() -> None:
     message = refuse({"ZAPTIK_KEYRING": CANARY, "ZAPTIK_KEYRING_FILE": "/keyring"})
-    assert message == "set ZAPTIK_KEYRING_FILE or ZAPTIK_KEYRING, not both"
+    assert message == "set one of ZAPTIK_KEYRING_FILE, ZAPTIK_KEYRING and ZAPTIK_KEYRING_COMMAND, not more"
 
 
 def test_the_first_wait_is_no_longer_than_the_longest() -> None:

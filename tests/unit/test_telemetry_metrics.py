@@ -81,6 +81,8 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
         processes={"worker": 2},
         breakers={"open": 1, "closed": 2},
         quarantined=1,
+        keys_in_use=2,
+        oldest_key_seconds=86_400,
     )
     metrics.set_fleet(figures)
     metrics.observe(Event(events.SCHEDULER_TICKED))
@@ -92,6 +94,8 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
     assert value(metrics, "zaptik_tenants", state="active") == 3
     assert value(metrics, "zaptik_tenants", state="paused") == 0
     assert value(metrics, "zaptik_oldest_due_seconds") == 9
+    assert value(metrics, "zaptik_keys_in_use") == 2
+    assert value(metrics, "zaptik_oldest_key_age_seconds") == 86_400
     assert value(metrics, "zaptik_processes", kind="worker") == 2
     assert value(metrics, "zaptik_processes", kind="scheduler") == 0
     assert value(metrics, "zaptik_tenant_staleness_ratio_count") == 3

@@ -13,12 +13,14 @@ import worker
 from jobs.errors import WrongArguments
 from worker.command import (
     consumers,
+    credentials,
     deployment,
     doctor,
     findings,
     graph_diff,
     graph_explain,
     graph_export,
+    keys,
     processes,
     retention,
     revisions,
@@ -99,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zaptik {worker.__version__}")
     verbs = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
     _add_deployment(verbs)
+    _add_keys(verbs)
     _add_tenants(verbs)
     _add_runs(verbs)
     _add_revisions(verbs)
@@ -127,11 +130,34 @@ def _add_family(
 
 def _add_deployment(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _add(verbs, "migrate", deployment.migrate, "bring every schema to the version this release needs")
-    keys = _add_family(verbs, "keys", "the deployment's keys")
-    generate = _add(keys, "generate", deployment.generate_keys, "make a keyring with one fresh key")
+
+
+def _add_keys(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    family = _add_family(verbs, "keys", "the deployment's keys")
+    generate = _add(family, "generate", keys.generate, "make a keyring with one fresh key")
     generate.add_argument(
         "--into", type=Path, metavar="FILE", help="create FILE, for its owner alone; else standard output"
     )
+    _add(
+        family, "list", keys.list_all, "list the keys, how many tenants need each, and which workers lack one"
+    )
+    rotate = _add(
+        family,
+        "rotate",
+        keys.rotate,
+        "replace the primary key and wrap every data key by the new one, or go on with it",
+    )
+    rotate.add_argument(
+        "--prepare", action="store_true", help="only add the new key, to be given to all before it is used"
+    )
+    drop = _add(family, "drop", keys.drop, "drop a key that nothing needs, for good")
+    drop.add_argument("key_id", metavar="KEY_ID", help="the key's id, as `keys list` shows it")
+    for parser in (rotate, drop):
+        parser.add_argument(
+            "--print",
+            action="store_true",
+            help="print the changed keyring instead of writing its file; so it is where the keyring is no file",
+        )
 
 
 def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -153,7 +179,7 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
     store = _add(
         credential,
         "set",
-        tenants.set_credential,
+        credentials.set_credential,
         "seal and store a client id and secret, and let the tenant run",
     )
     store.add_argument("--client-id", required=True, metavar="ID")

@@ -1,10 +1,9 @@
-"""`migrate` and `keys`: what a deployment needs before its first tenant."""
+"""`migrate`: the schemas of a deployment."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from datetime import UTC, datetime
 
 from worker.command.database import ask_as_administrator
@@ -12,7 +11,6 @@ from worker.command.output import Output
 from worker.postgres import migrate as migration
 from worker.postgres.connection import open_connection
 from worker.settings import Settings
-from worker.vault import format_keyring, generate_keyring, new_keyring
 
 _TOLD_EVERY = 100  # tenants
 
@@ -46,18 +44,3 @@ def _tell_progress(output: Output, done: int, total: int) -> None:
     """Say how far it is, on the way of many."""
     if done % _TOLD_EVERY == 0 and done < total:
         output.say(f"zaptik: {done} of {total} tenants")
-
-
-def generate_keys(asked: argparse.Namespace, _settings: Settings, output: Output) -> int:
-    """Make a keyring of one fresh key, in a file, or on standard output where none is named."""
-    if asked.into is None:
-        keyring = new_keyring()
-        sys.stdout.write(format_keyring(keyring))
-        output.say(
-            f"zaptik: key {keyring.primary}; keep this text apart from the database, and keep a copy of it"
-        )
-        return 0
-    key_id = generate_keyring(asked.into)
-    output.document({"key_id": key_id, "file": str(asked.into)})
-    output.lines([f"key {key_id} in {asked.into}: keep it apart from the database, and keep a copy of it"])
-    return 0

@@ -17,16 +17,17 @@ from worker.postgres.connection import Connection
 from worker.servicenow import build_trust
 from worker.settings import Settings
 from worker.sync import Examination, Parts, examine_tenant
-from worker.vault import read_keyring
+from worker.vault import check_keys_present, read_keyring
 
 _FAILED, _IN_PART = 1, 3
 
 
 def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """Examine a tenant's instance; 1 where the credentials give no token, 3 where something is missing."""
+    keyring = read_keyring(settings)
     parts = Parts(
         settings=settings,
-        keyring=read_keyring(settings),
+        keyring=keyring,
         trust=build_trust(settings.ca_file),
         surface=read_surface(),
         worker="doctor",
@@ -34,6 +35,7 @@ def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> in
     )
 
     async def look(connection: Connection) -> tuple[Examination, list[dict[str, Any]]]:
+        check_keys_present(keyring, await tenants.read_key_ids(connection))
         tenant = await tenants.find_tenant(connection, asked.name)
         last = await reading.read_runs(connection, tenant, limit=1)
         found = await examine_tenant(

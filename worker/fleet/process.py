@@ -12,8 +12,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Literal, TypeVar
 from uuid import uuid4
@@ -48,10 +49,21 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
 
 
 class Process:
-    """One running process: its settings, its health, its metrics, and whether it was asked to stop."""
+    """One running process: its settings, its health, its metrics, and whether it was asked to stop.
 
-    def __init__(self, kind: Kind, settings: Settings, *, threads: int) -> None:
+    `read_key_ids` names the keys that it holds, for its row on the list of processes.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        settings: Settings,
+        *,
+        threads: int,
+        read_key_ids: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         self.kind = kind
+        self._read_key_ids = read_key_ids
         self.settings = settings
         self.health = Health()
         self.metrics = Metrics(version=worker.__version__, process=kind)
@@ -105,9 +117,9 @@ class Process:
 
     def report(self) -> None:
         """Say on the list of processes that this one lives; raises where PostgreSQL is away."""
-        self.ask(
-            lambda connection: reading.report_process(connection, self.self_description), purpose="report"
-        )
+        key_ids = self._read_key_ids() if self._read_key_ids else None
+        described = replace(self.self_description, key_ids=key_ids)
+        self.ask(lambda connection: reading.report_process(connection, described), purpose="report")
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED,
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
 from worker.fleet.waking import listening
-from worker.postgres import reading, runs
+from worker.postgres import keys, reading, runs
 from worker.postgres.connection import Connection
 from worker.postgres.runs import Round
 from worker.settings import Settings
@@ -111,6 +111,7 @@ async def read_figures(connection: Connection) -> FleetFigures:
     """Read how the fleet stands."""
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
+    in_use = [key for key in await keys.read_keys(connection) if key.tenants]
     return FleetFigures(
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
@@ -119,4 +120,6 @@ async def read_figures(connection: Connection) -> FleetFigures:
         processes=Counter(row["kind"] for row in await reading.read_processes(connection)),
         breakers=Counter(row["breaker"] for row in fleet),
         quarantined=sum(row["last_state"] == "quarantined" for row in fleet),
+        keys_in_use=len(in_use),
+        oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from uuid import UUID
 
-from jobs.errors import DatabaseAway, QueueAway
+from jobs.errors import DatabaseAway, KeyMissing, QueueAway
+from jobs.events import KEYRING_CHANGED, KEYRING_UNREADABLE
 from jobs.surface import read_surface
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.postgres import tenants
@@ -12,30 +15,34 @@ from worker.postgres.connection import Connection
 from worker.servicenow import build_trust
 from worker.settings import Settings
 from worker.sync import Parts, run_slice
-from worker.vault import Keyring, check_keys_present, read_keyring
+from worker.vault import HeldKeyring, Keyring, check_keys_present, find_source
 
 _PUBLISH_SECONDS = 300
+_LOOK_SECONDS = 1.0
 
 
 def run_worker(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT; gives the exit code."""
-    keyring = read_keyring(settings)
-    process = Process("worker", settings, threads=settings.worker_threads)
+    held = HeldKeyring(find_source(settings))
+    process = Process(
+        "worker", settings, threads=settings.worker_threads, read_key_ids=lambda: sorted(held.keys)
+    )
     parts = Parts(
         settings=settings,
-        keyring=keyring,
+        keyring=held,
+        renew_keys=lambda: _renew(process, held, held.press),
         trust=build_trust(settings.ca_file),
         surface=read_surface(),
         worker=process.name,
         emit=process.emit,
     )
     with process.running():
-        if process.wait_for_dependencies(lambda connection: _check_keys(connection, keyring)):
-            _answer(process, parts)
+        if process.wait_for_dependencies(lambda connection: _check_keys(connection, held.keyring)):
+            _answer(process, parts, held)
     return 0
 
 
-def _answer(process: Process, parts: Parts) -> None:
+def _answer(process: Process, parts: Parts, held: HeldKeyring) -> None:
     settings = process.settings
 
     def work(run_id: UUID) -> None:
@@ -49,8 +56,12 @@ def _answer(process: Process, parts: Parts) -> None:
             process.health.end(part)
 
     answering = process.doorbell.answer(work, threads=settings.worker_threads)
-    while not process.stopping.wait(REPORT_SECONDS):
-        _report(process)
+    report_due = time.monotonic() + REPORT_SECONDS
+    while not process.stopping.wait(_LOOK_SECONDS):
+        # Whoever rotates the keys waits for every worker to say that it holds the new one.
+        if _renew(process, held, held.refresh) or time.monotonic() >= report_due:
+            _report(process)
+            report_due = time.monotonic() + REPORT_SECONDS
     parts.draining.set()
     process.tell_stopping()
     process.drained = answering.stop(within_seconds=settings.drain_seconds)
@@ -64,6 +75,18 @@ def _report(process: Process) -> None:
         process.tell_away(away)
     else:
         process.become_ready()
+
+
+def _renew(process: Process, held: HeldKeyring, look: Callable[[], bool]) -> bool:
+    """Look for another keyring, and say what came of it; True where it is another now."""
+    try:
+        changed = look()
+    except KeyMissing as failure:
+        process.tell(KEYRING_UNREADABLE, error=failure.message)
+        return False
+    if changed:
+        process.tell(KEYRING_CHANGED, primary=held.keyring.primary, key_ids=sorted(held.keys))
+    return changed
 
 
 async def _check_keys(connection: Connection, keyring: Keyring) -> None:

@@ -17,12 +17,13 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 import schema
-from jobs.errors import DatabaseAway, DatabaseBusy, Failure, NotMigrated, PrivilegeMissing
+from jobs.errors import DatabaseAway, DatabaseBusy, Failure, KeyDropped, NotMigrated, PrivilegeMissing
 from jobs.names import reader_role
 
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 
 _CONNECT_TIMEOUT_SECONDS = 10
+_KEY_DROPPED = "ZK001"
 _LIMIT_EXCEEDED = "54"  # a program limit, by what was written: the server is well
 
 
@@ -81,7 +82,9 @@ def translated_errors() -> Iterator[None]:
         raise _build_failure(error) from None
 
 
-def _build_failure(error: psycopg.Error) -> DatabaseFailure:
+def _build_failure(error: psycopg.Error) -> Failure:
+    if error.sqlstate == _KEY_DROPPED:  # raised by our own function, in words that are ours
+        return KeyDropped(f"{error.diag.message_primary}.")
     return DatabaseFailure(
         f"PostgreSQL refused a statement: {type(error).__name__}, SQLSTATE {error.sqlstate}, constraint "
         f"{error.diag.constraint_name}, table {error.diag.table_name}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,7 +39,7 @@ class GraphHead:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A worker or a scheduler, as it reports itself."""
+    """A worker or a scheduler, as it reports itself; `key_ids` are the keys that a worker holds."""
 
     process_id: UUID
     kind: str
@@ -47,6 +47,7 @@ class Process:
     pid: int
     version: str
     threads: int
+    key_ids: Sequence[str] | None = None
 
 
 async def read_runs(
@@ -83,6 +84,7 @@ async def report_process(connection: Connection, process: Process) -> None:
     await fetch_rows(
         connection, "control", "report_process", process_id=process.process_id, kind=process.kind,
         host=process.host, pid=process.pid, version=process.version, threads=process.threads,
+        key_ids=None if process.key_ids is None else list(process.key_ids),
     )  # fmt: skip
 
 

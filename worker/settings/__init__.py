@@ -7,6 +7,7 @@ No message repeats a value, since a value may be a password; pydantic's own erro
 
 import difflib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -39,6 +40,16 @@ def _split_list(value: object) -> object:
     return _split(value) if isinstance(value, str) else value
 
 
+def _check_command(command: SecretStr) -> SecretStr:
+    try:
+        words = shlex.split(command.get_secret_value())
+    except ValueError:
+        words = []
+    if not words:
+        raise ValueError("write a program and its arguments, with every quote closed")
+    return command
+
+
 def _split(text: str) -> tuple[str, ...]:
     return tuple(re.split(r"[\s,]+", text.strip(" ,\t\n")))
 
@@ -61,6 +72,7 @@ def _check_property_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(check_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(check_redis_url)]
+KeyringCommand = Annotated[SecretStr, AfterValidator(_check_command)]
 HostPatterns = Annotated[
     tuple[Annotated[str, AfterValidator(check_host_pattern)], ...], BeforeValidator(_split_list)
 ]
@@ -107,6 +119,11 @@ class Settings(BaseSettings):
     )
     keyring: SecretStr | None = Field(
         None, description="The deployment's keys as the same JSON text, where a file is not to be had."
+    )
+    keyring_command: KeyringCommand | None = Field(
+        None,
+        description="A command that prints the same JSON text, a key service's client say: words as in a shell, run "
+        "without one. One of the three is set.",
     )
     instance_hosts: HostPatterns = Field(
         (),
@@ -183,8 +200,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.keyring is not None and self.keyring_file is not None:
-            raise ValueError(f"set {PREFIX}KEYRING_FILE or {PREFIX}KEYRING, not both")
+        if [self.keyring_file, self.keyring, self.keyring_command].count(None) < 2:  # noqa: PLR2004  three, one set
+            raise ValueError(
+                f"set one of {PREFIX}KEYRING_FILE, {PREFIX}KEYRING and {PREFIX}KEYRING_COMMAND, not more"
+            )
         if self.retry_base_seconds > self.retry_cap_seconds:
             raise ValueError(f"set {PREFIX}RETRY_BASE_SECONDS to no more than {PREFIX}RETRY_CAP_SECONDS")
         return self

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from uuid import UUID
 
-from jobs.errors import CredentialsMissing
+from jobs.errors import CredentialsMissing, KeyMissing
 from jobs.events import CREDENTIAL_OPENED, Emit, Event
 from jobs.pace import Pace
 from worker.postgres import tenants
@@ -38,9 +38,19 @@ async def open_stored(
             f"{tenant} has no credentials: store them with `zaptik credential set {tenant}`."
         )
     sealed = SealedCredentials(stored.wrapped_data_key, stored.key_id, stored.envelope, stored.version)
-    credentials = open_credentials(parts.keyring, sealed, tenant=str(tenant_id))
+    credentials = _open_sealed(parts, sealed, tenant=str(tenant_id))
     emit(Event(CREDENTIAL_OPENED, {"version": stored.version, "key_id": stored.key_id}))
     return Opened(credentials, stored.version)
+
+
+def _open_sealed(parts: Parts, sealed: SealedCredentials, *, tenant: str) -> ClientCredentials:
+    """Open by the keys that we hold; where one is missing, by those that there are now."""
+    try:
+        return open_credentials(parts.keyring, sealed, tenant=tenant)
+    except KeyMissing:
+        if not parts.renew_keys():
+            raise
+    return open_credentials(parts.keyring, sealed, tenant=tenant)
 
 
 def plan_limits(parts: Parts) -> Limits:

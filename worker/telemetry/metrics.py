@@ -37,6 +37,8 @@ class FleetFigures:
     `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active
     tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
     for its turn to be taken up or for a worker.
+    `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
+    them has.
     """
 
     runs: Mapping[str, int]
@@ -46,6 +48,8 @@ class FleetFigures:
     processes: Mapping[str, int]
     breakers: Mapping[str, int]
     quarantined: int
+    keys_in_use: int = 0
+    oldest_key_seconds: float = 0.0
 
 
 class Metrics:
@@ -247,6 +251,17 @@ class Metrics:
             registry=self.registry,
         )
 
+        keys = Gauge(
+            "zaptik_keys_in_use",
+            "Keys that wrap some tenant's data key; more than one while a rotation is not over.",
+            registry=self.registry,
+        )
+        key_age = Gauge(
+            "zaptik_oldest_key_age_seconds",
+            "For how long the oldest key in use has been wrapping data keys.",
+            registry=self.registry,
+        )
+
         def show(figures: FleetFigures) -> None:
             # Also what nobody is in: a series that comes and goes cannot be alerted on.
             for state in _RUN_STATES:
@@ -259,6 +274,8 @@ class Metrics:
                 breakers.labels(state).set(figures.breakers.get(state, 0))
             held.set(figures.quarantined)
             due.set(figures.oldest_due_seconds)
+            keys.set(figures.keys_in_use)
+            key_age.set(figures.oldest_key_seconds)
 
         return show
 

@@ -12,34 +12,47 @@ from worker.vault.credentials import (
     rewrap_data_key,
     seal_credentials,
 )
+from worker.vault.envelope import parse_key_id
 from worker.vault.hardening import harden_process
+from worker.vault.held import HeldKeyring
 from worker.vault.keyring import (
     Keyring,
-    change_keyring,
+    Keys,
     check_keys_present,
+    describe_keyring,
     format_keyring,
-    generate_keyring,
     new_keyring,
-    read_keyring,
+    with_new_key,
     with_new_primary,
+    with_primary,
     without_key,
 )
+from worker.vault.keyring_file import change_keyring, generate_keyring
+from worker.vault.sources import KeyringSource, find_source, read_keyring
 
 __all__ = [
     "ClientCredentials",
+    "HeldKeyring",
     "Keyring",
+    "KeyringSource",
+    "Keys",
     "SealedCredentials",
     "change_keyring",
     "check_keys_present",
+    "describe_keyring",
+    "find_source",
     "format_keyring",
     "generate_keyring",
     "harden_process",
     "new_data_key",
     "new_keyring",
     "open_credentials",
+    "parse_key_id",
     "read_keyring",
     "rewrap_data_key",
     "seal_credentials",
+    "with_new_key",
     "with_new_primary",
+    "with_primary",
     "without_key",
 ]

@@ -10,9 +10,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from jobs.errors import SealBroken
+from jobs.errors import KeyMissing, SealBroken
 from worker.vault.envelope import open_sealed, parse_key_id, seal
-from worker.vault.keyring import KEY_BYTES, Keyring
+from worker.vault.keyring import KEY_BYTES, Keyring, Keys
 
 _CREDENTIAL: Final = "servicenow-oauth-client"
 _DATA_KEY_ID: Final = "data"
@@ -48,8 +48,12 @@ def new_data_key(keyring: Keyring, tenant: str) -> bytes:
     return _wrap(keyring, secrets.token_bytes(KEY_BYTES), tenant)
 
 
-def rewrap_data_key(keyring: Keyring, wrapped_data_key: bytes, tenant: str) -> bytes:
-    """Wrap a tenant's data key by the primary key; the credentials under it stay as they are."""
+def rewrap_data_key(keyring: Keyring, wrapped_data_key: bytes, tenant: str, *, key_id: str) -> bytes:
+    """Wrap a tenant's data key by the primary key; the credentials under it stay as they are.
+
+    `key_id` is the key that wrapped it, as its row says; `SealBroken` where that is not so, or it does not open.
+    """
+    _check_named(wrapped_data_key, key_id, tenant)
     return _wrap(keyring, _unwrap(keyring, wrapped_data_key, tenant), tenant)
 
 
@@ -76,16 +80,13 @@ def seal_credentials(
     return SealedCredentials(wrapped, parse_key_id(wrapped), envelope, version)
 
 
-def open_credentials(keyring: Keyring, sealed: SealedCredentials, *, tenant: str) -> ClientCredentials:
+def open_credentials(keyring: Keys, sealed: SealedCredentials, *, tenant: str) -> ClientCredentials:
     """Open a tenant's credentials; `KeyMissing` or `SealBroken` where they are not this tenant's, whole."""
-    if sealed.key_id != parse_key_id(sealed.wrapped_data_key):
-        raise SealBroken(
-            f"the data-key of tenant {tenant}, version {sealed.version}, is not sealed under "
-            f"{sealed.key_id}, as its row says: restore the row, or store the credentials again"
-        )
+    _check_named(sealed.wrapped_data_key, sealed.key_id, tenant)
     data_key = _unwrap(keyring, sealed.wrapped_data_key, tenant)
     plaintext = open_sealed(
-        {_DATA_KEY_ID: data_key},
+        data_key,
+        _DATA_KEY_ID,
         sealed.envelope,
         purpose="credential",
         tenant=tenant,
@@ -94,6 +95,14 @@ def open_credentials(keyring: Keyring, sealed: SealedCredentials, *, tenant: str
     )
     document = json.loads(plaintext)
     return ClientCredentials(document["client_id"], document["client_secret"])
+
+
+def _check_named(wrapped_data_key: bytes, key_id: str, tenant: str) -> None:
+    if parse_key_id(wrapped_data_key) != key_id:
+        raise SealBroken(
+            f"the data-key of tenant {tenant} is not sealed under {key_id}, as its row says: restore the row, or store "
+            "the credentials again"
+        )
 
 
 def _wrap(keyring: Keyring, data_key: bytes, tenant: str) -> bytes:
@@ -108,9 +117,16 @@ def _wrap(keyring: Keyring, data_key: bytes, tenant: str) -> bytes:
     )
 
 
-def _unwrap(keyring: Keyring, wrapped_data_key: bytes, tenant: str) -> bytes:
+def _unwrap(keyring: Keys, wrapped_data_key: bytes, tenant: str) -> bytes:
+    key_id, keys = parse_key_id(wrapped_data_key), keyring.keys
+    if key_id not in keys:
+        raise KeyMissing(
+            f"the data-key of tenant {tenant} is sealed under {key_id}, which the keyring lacks: put the key back into "
+            "it; docs/runbooks/key-missing.md says where it may be"
+        )
     return open_sealed(
-        keyring.keys,
+        keys[key_id],
+        key_id,
         wrapped_data_key,
         purpose="data-key",
         tenant=tenant,
