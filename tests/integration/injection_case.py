@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from uuid import UUID
 
 import psycopg
 from psycopg.errors import Diagnostic
+from psycopg.rows import DictRow
 
 from ops.injection_matrix import NO_ROW, RUNS, Who
 from tests.conftest import Deployment
 from tests.integration.consumer_case import a_reader
-from tests.integration.postgres_steps import GROUP, ITEM, claim_fresh_run, edge, node, publish_tables
+from tests.integration.postgres_steps import (
+    GROUP,
+    ITEM,
+    claim_fresh_run,
+    edge,
+    node,
+    publish_tables,
+    read_own,
+)
 from worker.postgres.connection import Connection, as_tenant, fetch_rows, in_tenant_rows, open_connection
 from worker.postgres.runs import read_request, request_sync
 from worker.postgres.tenants import StoredCredentials, Tenant, add_tenant, change_state, store_credentials
@@ -40,6 +50,9 @@ class Answer:
         return [form for form in FORMS if form.lower() in self.said.lower()]
 
 
+Fetch: TypeAlias = Callable[[Connection, str], Awaitable[Answer]]
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """The transaction's tenant and another one, and the connection of each who sends statements."""
@@ -49,6 +62,7 @@ class Pair:
     own_run: str
     other_run: str
     pid: int
+    oid: int
     senders: dict[Who, Connection]
 
     def fill(self, text: str) -> str:
@@ -56,27 +70,28 @@ class Pair:
         values = {
             "own": self.own.schema_name, "other": self.other.schema_name, "other_id": self.other.tenant_id,
             "reader": _reader(self.own), "other_reader": _reader(self.other), "other_name": self.other.name,
-            "own_run": self.own_run, "other_run": self.other_run, "other_pid": self.pid,
+            "own_run": self.own_run, "other_run": self.other_run, "other_pid": self.pid, "other_oid": self.oid,
         }  # fmt: skip
         for name, value in values.items():
             text = text.replace(f"{{{name}}}", str(value))
         return text
 
-    async def send(self, who: Who, text: str, *, alone: bool = False) -> Answer:
+    async def send(self, who: Who, text: str, *, alone: bool = False, fetch: Fetch | None = None) -> Answer:
         """Send a statement as somebody, in a transaction that is rolled back, unless it is to be `alone`."""
-        connection = self.senders[who]
+        connection, fetch = self.senders[who], fetch or fetch_answer
         if alone:
-            return await fetch_answer(connection, text)
+            return await fetch(connection, text)
         answer = None
         # What ends the transaction, or breaks it, is heard of again at its end.
         with suppress(psycopg.Error):
             if who == "tenant":
                 async with as_tenant(connection, self.own.schema_name):
-                    answer = await fetch_answer(connection, text)
+                    await connection.execute("SET LOCAL statement_timeout = '5s'", binary=True)
+                    answer = await fetch(connection, text)
                     raise psycopg.Rollback
             else:
                 async with connection.transaction(force_rollback=True):
-                    answer = await fetch_answer(connection, text)
+                    answer = await fetch(connection, text)
         assert answer is not None
         if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             await connection.rollback()
@@ -85,7 +100,19 @@ class Pair:
 
 
 async def fetch_answer(connection: Connection, text: str) -> Answer:
-    """Send one statement as the worker's own go, by the extended protocol, and keep all that comes back.
+    """Send one statement as the worker's own go, by the extended protocol, and keep all that comes back."""
+    async with connection.cursor(binary=True) as cursor:
+        return await _fetch(connection, cursor, text)
+
+
+async def fetch_simple_answer(connection: Connection, text: str) -> Answer:
+    """Send it by the simple protocol, as text, as a program of somebody else's does."""
+    async with connection.cursor() as cursor:
+        return await _fetch(connection, cursor, text)
+
+
+async def _fetch(connection: Connection, cursor: psycopg.AsyncCursor[DictRow], text: str) -> Answer:
+    """Execute and keep all that comes back.
 
     A warning is a refusal: so PostgreSQL ends a GRANT that grants nothing, and a VACUUM that may not.
     """
@@ -99,15 +126,14 @@ async def fetch_answer(connection: Connection, text: str) -> Answer:
 
     connection.add_notice_handler(hear)
     try:
-        async with connection.cursor(binary=True) as cursor:
-            if text.startswith("COPY") and text.endswith("STDOUT"):
-                async with cursor.copy(text.encode()) as copy:
-                    said += [bytes(part).decode("utf-8", "replace") async for part in copy]
-                return Answer(RUNS, "\n".join(said))
-            await cursor.execute(text.encode())
-            rows = await cursor.fetchall() if cursor.description else None
-            said += [repr(row) for row in rows or []]
-            return Answer("".join(warnings[:1]) or (NO_ROW if rows == [] else RUNS), "\n".join(said))
+        if text.startswith("COPY") and text.endswith("STDOUT"):
+            async with cursor.copy(text.encode()) as copy:
+                said += [bytes(part).decode("utf-8", "replace") async for part in copy]
+            return Answer(RUNS, "\n".join(said))
+        await cursor.execute(text.encode())
+        rows = await cursor.fetchall() if cursor.description else None
+        said += [repr(row) for row in rows or []]
+        return Answer("".join(warnings[:1]) or (NO_ROW if rows == [] else RUNS), "\n".join(said))
     except psycopg.Error as error:
         said += [str(error), describe(error.diag)]
         return Answer(error.sqlstate or type(error).__name__, "\n".join(said))
@@ -138,8 +164,9 @@ async def a_pair(deployment: Deployment) -> AsyncIterator[Pair]:
         reader = await stack.enter_async_context(a_reader(admin, deployment.admin_url, own.name))
         async with as_tenant(victim, other.schema_name):
             await victim.execute("SELECT %s", [WORD], binary=True)
+        [table] = await read_own(admin, "SELECT %s::regclass::oid AS oid", f"{other.schema_name}.node")
         yield Pair(
-            own, other, str(own_run), str(other_run.run_id), victim.info.backend_pid,
+            own, other, str(own_run), str(other_run.run_id), victim.info.backend_pid, table["oid"],
             {"app": app, "tenant": tenant_app, "reader": reader},
         )  # fmt: skip
         ids = [own.tenant_id, other.tenant_id]
