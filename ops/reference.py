@@ -23,6 +23,7 @@ from jobs.events import KINDS, SCHEDULER_TICKED, Event
 from jobs.examination import Examined, describe_scope, describe_table
 from jobs.surface import read_surface
 from jobs.verdict import Verdict
+from ops.injection_matrix import build_injections
 from ops.integration_guide import build_guide
 from ops.markdown import build_table, code
 from ops.surface_page import build_surface
@@ -173,6 +174,7 @@ def build_pages() -> dict[str, str]:
         "errors.md": _build_errors(),
         "metrics.md": _build_metrics(),
         "command.md": _build_command(),
+        "injections.md": build_injections(),
     }
     return {name: "\n".join((_NOTE, "", *lines)).rstrip() + "\n" for name, lines in pages.items()}
 

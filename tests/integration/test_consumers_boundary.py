@@ -13,7 +13,6 @@ from tests.integration.conftest import AddTenant, Bystander
 from tests.integration.consumer_case import a_login, a_reader, ask, ask_column, connected
 from tests.integration.postgres_steps import GROUP, node, publish_tables, read_own
 from tests.integration.test_postgres_boundary import CONTROL_ROWS, TENANT_TABLES, VIEWS
-from tests.integration.test_postgres_injection import ACTS, CONTROL, EVALUATORS, OBJECTS, REFUSALS
 from worker.postgres.connection import Connection, as_tenant
 from worker.postgres.consumers import grant_consumer
 from worker.postgres.tenants import Tenant
@@ -26,8 +25,6 @@ READ = {
 RETENTION = {"forget_revisions", "prune_history"}
 READ_IN_PART = {"revision", "table_read"}
 SHOWN = (*(view for view in VIEWS if view.startswith("graph_v1_")), "node")
-# A consumer sets its own parameters, and may evaluate a text: it does no more than it could send.
-OWN_RIGHT = {"set_config", "set_config, then ts_stat", "the settings view"}
 WRITES = {
     "add a node": "INSERT INTO {tenant}.node SELECT * FROM {tenant}.node",
     "change a node": "UPDATE {tenant}.node SET name = 'forged'",
@@ -102,16 +99,13 @@ async def test_the_requesters_view_is_closed_to_readers(reader: Connection) -> N
 @pytest.mark.parametrize("case", WRITES)
 async def test_a_consumer_cannot(case: str, app: Connection, reader: Connection, tenant: Tenant) -> None:
     await publish_tables(app, tenant, {GROUP: ([node(GROUP, 1)], [])})
-    with pytest.raises((*REFUSALS, psycopg.errors.ObjectNotInPrerequisiteState)):
+    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)):
         async with reader.transaction():
             await ask(reader, WRITES[case], within=tenant)
 
 
+# Beside the injection matrix, which is tried as a consumer too.
 INJECTED = {
-    **{f"create a {name}": text for name, text in OBJECTS.items()},
-    **{f"evaluate by {name}": text for name, text in EVALUATORS.items() if name not in OWN_RIGHT},
-    **ACTS,
-    **{name: text for name, text in CONTROL.items() if name != "request a run"},
     "become another tenant's reader": "SET ROLE reader_bystander",
     "become a tenant": "SET ROLE {other}",
     "become its own tenant's worker": "SET ROLE {own}",
@@ -133,7 +127,7 @@ async def test_one_statement_of_a_consumers_cannot(
     text = (
         INJECTED[case].replace("{own}", tenant.schema_name).replace("{other}", bystander.tenant.schema_name)
     )
-    with pytest.raises(REFUSALS):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
         async with reader.transaction():
             await ask(reader, text.replace("{reader}", reader_role(tenant.schema_name)))
 
