@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-import traceback
 from datetime import UTC, datetime
-from pathlib import Path
 
 from jobs.errors import CredentialsMissing, CredentialsRejected, CredentialsReplaced, Failure, LeaseLost
 from jobs.events import (
     DEPENDENCY_AWAY,
-    FAILURE_UNFORESEEN,
     RUN_ENDED,
     RUN_FENCED,
     RUN_RETRIED,
@@ -24,11 +21,9 @@ from worker.postgres.connection import Connection, in_tenant_rows, open_connecti
 from worker.postgres.runs import ClaimedRun
 from worker.sync.parts import Parts
 from worker.sync.trail import Trail
+from worker.telemetry import describe_unforeseen
 
 _PAUSING = (CredentialsMissing, CredentialsRejected)
-_ROOT = Path(__file__).parents[2]
-_OURS = ("jobs", "schema", "worker")  # beside them, once installed, stand all libraries
-_FRAMES = 12
 
 
 async def settle_failure(
@@ -155,11 +150,7 @@ def _foresee(parts: Parts, raised: Exception) -> Failure:
     """Give a foreseen failure as it is; of another only its type and our own lines, since its text may hold rows."""
     if isinstance(raised, Failure):
         return raised
-    frames = [
-        f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(raised.__traceback__)
-        if any(Path(frame.filename).is_relative_to(_ROOT / ours) for ours in _OURS)
-    ]
-    name = type(raised).__name__
-    parts.emit(Event(FAILURE_UNFORESEEN, {"where": "slice", "error": name, "frames": frames[-_FRAMES:]}))
-    return Failure(f"A defect of ours: {name}. The log's failure.unforeseen says where; please report it.")
+    parts.emit(describe_unforeseen(raised, where="slice"))
+    return Failure(
+        f"A defect of ours: {type(raised).__name__}. The log's failure.unforeseen says where; please report it."
+    )
