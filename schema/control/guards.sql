@@ -1,29 +1,49 @@
 -- Written by `python -m ops.snapshot` from a fresh schema: what holds the tenants' boundary, a statement a line.
 -- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
 
+-- FUNCTION control.breaker_pause(failures integer) has the body 00b92f466aa12282084981ede85b7f3a
+-- FUNCTION control.cancel_run(run uuid) has the body d4603edbb4057a36736b0c70e88582d4
+-- FUNCTION control.check_move() has the body 509f898f7a8b035d8f98143f96b133b9
 -- FUNCTION control.check_no_tenant() has the body bfd702568c1e50c882b4a8727e3c8a76
 -- FUNCTION control.check_one_tenant(reached uuid) has the body 9aa285c5a86d594d5e047d3bad0cfcf1
 -- FUNCTION control.claim_due_tenants(batch integer) has the body 9dcbd921450662fef379c89beb5d09ab
+-- FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) has the body b636df47e2cdf549e1fd22f08f13df74
 -- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body ad246af8975b5fc4199bfcc421730c41
--- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body cdbf180c0c6bbc6bc4479f71761e9d28
--- FUNCTION control.count_runs() has the body 766b2ff7b8b6228ab321dc644aa3ac7f
+-- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body b39068232fff93f3bb6c7fa3c7237270
+-- FUNCTION control.count_runs() has the body d0b854138a9f86bb0d15a1ef3317d4c5
+-- FUNCTION control.drop_key(key text) has the body e1eaba9430c7eb9d340d1dc6f61ebeef
+-- FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) has the body 706fb4b1b59b43f303d3074a782aaa08
 -- FUNCTION control.find_tenant(tenant text) has the body 08cf05473d2b2ca224183b4e1c2f4b23
--- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body 3a5d5b789681a73b6d754812609ed782
+-- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body 0965f4c9b3c782f56684a0c7f8bc9ddb
 -- FUNCTION control.fold_requests(batch integer) has the body 1d2c65289e031da26998fde1ee996888
+-- FUNCTION control.hold_key() has the body 195db3c615afda5ae9bfa7ec443b624b
 -- FUNCTION control.keys_in_use() has the body bebbbbdd38f831dac2f431d69327fa13
 -- FUNCTION control.make_audit_partition(bound text) has the body ff86f36ea2f0659fd80ba17466786fd6
--- FUNCTION control.read_fleet() has the body 8aa601bf3654a000d0dedbdbe28b8e5e
+-- FUNCTION control.promote_key(key text) has the body 89621cb667c9d097f1cfc761ad17bb8f
+-- FUNCTION control.read_fleet() has the body a4c61e0b8043da6a7cd3d30bcc08cad9
+-- FUNCTION control.read_keys() has the body c566104be548a414b69594df419be521
 -- FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) has the body 658cbe884f935152b8e9259773f5a275
 -- FUNCTION control.refuse_change() has the body 5befb533fd1496055e2c4d0813e343de
--- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body f82875e56513c3d40c35cace50143e8f
+-- FUNCTION control.register_key(key text) has the body 78900b3d22000ebdef50c5b67b6a0fa1
+-- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body d941acaa52a2328dec3179ca24147a80
 -- FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) has the body 3d6bbeff4e99db6a5aae9ba3ee0e2683
--- FUNCTION control.request_sync(tenant text, sync_mode text) has the body bc2b2e79e4ee4110aaa3da5729b42009
--- FUNCTION control.rescue_runs(max_attempts integer) has the body b9fc5a278762d8ced0bf6a2b6c938ef2
--- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 0a0d71d63c565a10b46202c17af6d9ff
+-- FUNCTION control.request_sync(tenant text, sync_mode text) has the body ee835da7d6936ee954a1d5a848f2bf76
+-- FUNCTION control.rescue_runs(max_attempts integer) has the body f774cbfd730c90ab1d4efe15d94a51b3
+-- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 649d160a59fd220d99cd0ff7e37a7f84
+-- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 74ba09f6794828bec168cae67907d2e4
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER EVENT TRIGGER zaptik_keep_policies ENABLE ALWAYS
+ALTER FUNCTION control.breaker_pause(failures integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.breaker_pause(failures integer) SECURITY INVOKER
+ALTER FUNCTION control.breaker_pause(failures integer) SET search_path TO ''
+ALTER FUNCTION control.cancel_run(run uuid) OWNER TO zaptik_fleet
+ALTER FUNCTION control.cancel_run(run uuid) SECURITY DEFINER
+ALTER FUNCTION control.cancel_run(run uuid) SET search_path TO ''
+ALTER FUNCTION control.check_move() OWNER TO zaptik_owner
+ALTER FUNCTION control.check_move() SECURITY INVOKER
+ALTER FUNCTION control.check_move() SET search_path TO ''
 ALTER FUNCTION control.check_no_tenant() OWNER TO zaptik_fleet
 ALTER FUNCTION control.check_no_tenant() SECURITY INVOKER
 ALTER FUNCTION control.check_no_tenant() SET search_path TO ''
@@ -33,6 +53,9 @@ ALTER FUNCTION control.check_one_tenant(reached uuid) SET search_path TO ''
 ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.claim_due_tenants(batch integer) SECURITY DEFINER
 ALTER FUNCTION control.claim_due_tenants(batch integer) SET search_path TO ''
+ALTER FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) OWNER TO zaptik_fleet
+ALTER FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) SECURITY DEFINER
+ALTER FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) SET search_path TO ''
 ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet
 ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) SECURITY DEFINER
 ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) SET search_path TO ''
@@ -42,6 +65,12 @@ ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double 
 ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet
 ALTER FUNCTION control.count_runs() SECURITY DEFINER
 ALTER FUNCTION control.count_runs() SET search_path TO ''
+ALTER FUNCTION control.drop_key(key text) OWNER TO zaptik_fleet
+ALTER FUNCTION control.drop_key(key text) SECURITY DEFINER
+ALTER FUNCTION control.drop_key(key text) SET search_path TO ''
+ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) OWNER TO zaptik_fleet
+ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SECURITY DEFINER
+ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SET search_path TO ''
 ALTER FUNCTION control.find_tenant(tenant text) OWNER TO zaptik_fleet
 ALTER FUNCTION control.find_tenant(tenant text) SECURITY DEFINER
 ALTER FUNCTION control.find_tenant(tenant text) SET search_path TO ''
@@ -51,21 +80,33 @@ ALTER FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.fold_requests(batch integer) SECURITY DEFINER
 ALTER FUNCTION control.fold_requests(batch integer) SET search_path TO ''
+ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet
+ALTER FUNCTION control.hold_key() SECURITY DEFINER
+ALTER FUNCTION control.hold_key() SET search_path TO ''
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet
 ALTER FUNCTION control.keys_in_use() SECURITY DEFINER
 ALTER FUNCTION control.keys_in_use() SET search_path TO ''
 ALTER FUNCTION control.make_audit_partition(bound text) OWNER TO zaptik_owner
 ALTER FUNCTION control.make_audit_partition(bound text) SECURITY INVOKER
 ALTER FUNCTION control.make_audit_partition(bound text) SET search_path TO ''
+ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet
+ALTER FUNCTION control.promote_key(key text) SECURITY DEFINER
+ALTER FUNCTION control.promote_key(key text) SET search_path TO ''
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_fleet() SECURITY DEFINER
 ALTER FUNCTION control.read_fleet() SET search_path TO ''
+ALTER FUNCTION control.read_keys() OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_keys() SECURITY DEFINER
+ALTER FUNCTION control.read_keys() SET search_path TO ''
 ALTER FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) OWNER TO zaptik_fleet
 ALTER FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) SECURITY DEFINER
 ALTER FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) SET search_path TO ''
 ALTER FUNCTION control.refuse_change() OWNER TO zaptik_owner
 ALTER FUNCTION control.refuse_change() SECURITY INVOKER
 ALTER FUNCTION control.refuse_change() SET search_path TO ''
+ALTER FUNCTION control.register_key(key text) OWNER TO zaptik_fleet
+ALTER FUNCTION control.register_key(key text) SECURITY DEFINER
+ALTER FUNCTION control.register_key(key text) SET search_path TO ''
 ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) OWNER TO zaptik_fleet
 ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) SECURITY DEFINER
 ALTER FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) SET search_path TO ''
@@ -81,10 +122,14 @@ ALTER FUNCTION control.rescue_runs(max_attempts integer) SET search_path TO ''
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SECURITY DEFINER
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SECURITY DEFINER
+ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SET search_path TO ''
 ALTER FUNCTION public.zaptik_keep_policies() SECURITY INVOKER
 ALTER FUNCTION public.zaptik_keep_policies() SET search_path TO ''
 ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
 ALTER ROLE zaptik_app SET idle_in_transaction_session_timeout TO '10s'
+ALTER ROLE zaptik_app SET jit TO 'off'
 ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
 ALTER ROLE zaptik_owner NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
 ALTER ROLE zaptik_requester NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
@@ -110,8 +155,15 @@ ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.credential FORCE ROW LEVEL SECURITY
 ALTER TABLE control.credential OWNER TO zaptik_owner
 ALTER TABLE control.data_key ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.data_key ENABLE TRIGGER data_key_holds_its_key
 ALTER TABLE control.data_key FORCE ROW LEVEL SECURITY
 ALTER TABLE control.data_key OWNER TO zaptik_owner
+ALTER TABLE control.deployment_key ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.deployment_key FORCE ROW LEVEL SECURITY
+ALTER TABLE control.deployment_key OWNER TO zaptik_owner
+ALTER TABLE control.instance_breaker ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.instance_breaker FORCE ROW LEVEL SECURITY
+ALTER TABLE control.instance_breaker OWNER TO zaptik_owner
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.instance_pace FORCE ROW LEVEL SECURITY
 ALTER TABLE control.instance_pace OWNER TO zaptik_owner
@@ -119,11 +171,15 @@ ALTER TABLE control.process ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.process FORCE ROW LEVEL SECURITY
 ALTER TABLE control.process OWNER TO zaptik_owner
 ALTER TABLE control.run ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.run ENABLE TRIGGER run_moves
 ALTER TABLE control.run FORCE ROW LEVEL SECURITY
 ALTER TABLE control.run OWNER TO zaptik_owner
 ALTER TABLE control.schema_version ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.schema_version FORCE ROW LEVEL SECURITY
 ALTER TABLE control.schema_version OWNER TO zaptik_owner
+ALTER TABLE control.start_budget ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.start_budget FORCE ROW LEVEL SECURITY
+ALTER TABLE control.start_budget OWNER TO zaptik_owner
 ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.sync_request FORCE ROW LEVEL SECURITY
 ALTER TABLE control.sync_request OWNER TO zaptik_owner
@@ -136,7 +192,11 @@ CREATE EVENT TRIGGER zaptik_keep_policies ON ddl_command_start WHEN TAG IN ('DRO
 CREATE POLICY anybody ON control.schema_version FOR SELECT TO zaptik_app USING (true)
 CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true)
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.start_budget TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true)
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT FROM control.run r WHERE (r.run_id = audit_events.run_id))))))
@@ -150,10 +210,13 @@ CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.credential TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.instance_breaker TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.run TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.schema_version TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.start_budget TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.sync_request TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.tenant TO zaptik_owner USING (true)
 CREATE POLICY processes ON control.process TO zaptik_app USING (true)
@@ -161,32 +224,45 @@ CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events 
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events_rest FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events_{month} FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON control.data_key FOR EACH ROW EXECUTE FUNCTION control.hold_key()
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_{month} FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER run_moves BEFORE UPDATE ON control.run FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) OR (old.fence IS DISTINCT FROM new.fence))) EXECUTE FUNCTION control.check_move()
 GRANT CONNECT ON DATABASE {database} TO zaptik_app
 GRANT CONNECT ON DATABASE {database} TO zaptik_owner
 GRANT CREATE ON DATABASE {database} TO zaptik_owner
 GRANT DELETE ON TABLE control.credential TO zaptik_app
+GRANT DELETE ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT DELETE ON TABLE control.process TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.cancel_run(run uuid) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.count_runs() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.drop_key(key text) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.find_tenant(tenant text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.fold_requests(batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.hold_key() TO zaptik_owner
 GRANT EXECUTE ON FUNCTION control.keys_in_use() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.promote_key(key text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_fleet() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_keys() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.register_key(key text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_requester
 GRANT EXECUTE ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_fleet
 GRANT INSERT (detail) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (detail) ON TABLE control.audit_events TO zaptik_fleet
 GRANT INSERT (envelope) ON TABLE control.credential TO zaptik_app
+GRANT INSERT (key_id) ON TABLE control.deployment_key TO zaptik_fleet
 GRANT INSERT (mode) ON TABLE control.sync_request TO zaptik_fleet
 GRANT INSERT (run_id) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (run_id) ON TABLE control.audit_events TO zaptik_fleet
@@ -196,34 +272,47 @@ GRANT INSERT (tenant_ref) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (tenant_ref) ON TABLE control.audit_events TO zaptik_fleet
 GRANT INSERT (version) ON TABLE control.credential TO zaptik_app
 GRANT INSERT ON TABLE control.data_key TO zaptik_app
+GRANT INSERT ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT INSERT ON TABLE control.instance_pace TO zaptik_app
 GRANT INSERT ON TABLE control.process TO zaptik_app
 GRANT INSERT ON TABLE control.run TO zaptik_fleet
 GRANT SELECT (key_id) ON TABLE control.data_key TO zaptik_fleet
+GRANT SELECT (tenant_id) ON TABLE control.data_key TO zaptik_fleet
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app
 GRANT SELECT ON TABLE control.credential TO zaptik_app
 GRANT SELECT ON TABLE control.data_key TO zaptik_app
+GRANT SELECT ON TABLE control.deployment_key TO zaptik_fleet
+GRANT SELECT ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT SELECT ON TABLE control.instance_pace TO zaptik_app
 GRANT SELECT ON TABLE control.process TO zaptik_app
+GRANT SELECT ON TABLE control.process TO zaptik_fleet
 GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester
 GRANT SELECT ON TABLE control.run TO zaptik_app
 GRANT SELECT ON TABLE control.run TO zaptik_fleet
 GRANT SELECT ON TABLE control.schema_version TO zaptik_app
+GRANT SELECT ON TABLE control.start_budget TO zaptik_fleet
 GRANT SELECT ON TABLE control.sync_request TO zaptik_app
 GRANT SELECT ON TABLE control.sync_request TO zaptik_fleet
 GRANT SELECT ON TABLE control.tenant TO zaptik_app
 GRANT SELECT ON TABLE control.tenant TO zaptik_fleet
 GRANT UPDATE (as_of) ON TABLE control.tenant TO zaptik_fleet
+GRANT UPDATE (dropped_at) ON TABLE control.deployment_key TO zaptik_fleet
+GRANT UPDATE (key_id) ON TABLE control.data_key TO zaptik_app
+GRANT UPDATE (key_ids) ON TABLE control.process TO zaptik_app
 GRANT UPDATE (next_due_at) ON TABLE control.tenant TO zaptik_app
 GRANT UPDATE (next_due_at) ON TABLE control.tenant TO zaptik_fleet
+GRANT UPDATE (primary_at) ON TABLE control.deployment_key TO zaptik_fleet
 GRANT UPDATE (published_at) ON TABLE control.tenant TO zaptik_fleet
 GRANT UPDATE (revision) ON TABLE control.tenant TO zaptik_fleet
 GRANT UPDATE (run_id) ON TABLE control.sync_request TO zaptik_fleet
 GRANT UPDATE (seen_at) ON TABLE control.process TO zaptik_app
 GRANT UPDATE (state) ON TABLE control.tenant TO zaptik_app
 GRANT UPDATE (state_reason) ON TABLE control.tenant TO zaptik_app
+GRANT UPDATE (wrapped) ON TABLE control.data_key TO zaptik_app
+GRANT UPDATE ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT UPDATE ON TABLE control.instance_pace TO zaptik_app
 GRANT UPDATE ON TABLE control.run TO zaptik_fleet
+GRANT UPDATE ON TABLE control.start_budget TO zaptik_fleet
 GRANT USAGE ON SCHEMA control TO zaptik_app
 GRANT USAGE ON SCHEMA control TO zaptik_fleet
 GRANT USAGE ON SCHEMA control TO zaptik_requester

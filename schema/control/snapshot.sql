@@ -3,6 +3,65 @@
 
 CREATE SCHEMA control;
 
+CREATE FUNCTION control.breaker_pause(failures integer) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN CASE WHEN failures >= 3 THEN least(3600, 60 * 2 ^ least(failures - 3, 6)) * interval '1 second' END;
+END
+$$;
+
+ALTER FUNCTION control.breaker_pause(failures integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.cancel_run(run uuid) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    was record;
+BEGIN
+    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
+    SELECT r.tenant_id, r.state INTO was FROM control.run r WHERE r.run_id = run FOR UPDATE;
+    IF was.state IN ('requested', 'running') THEN
+        UPDATE control.run r
+        SET state = 'cancelled', fence = r.fence + 1, lease_until = NULL, rung_at = NULL,
+            ended_at = clock_timestamp(),
+            error = jsonb_build_object('code', 'cancelled', 'retry', 'never', 'audience', 'operator', 'message',
+                                       'Somebody cancelled the run.')
+        WHERE r.run_id = run;
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        VALUES ('run.ended', was.tenant_id, run, '{"outcome": "cancelled", "code": "cancelled"}');
+    END IF;
+    RETURN was.state;
+END
+$$;
+
+ALTER FUNCTION control.cancel_run(run uuid) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.check_move() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF NEW.fence < OLD.fence THEN
+        RAISE EXCEPTION 'the fence of run % never goes back', OLD.run_id USING ERRCODE = 'check_violation';
+    ELSIF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (
+            ('requested', 'running'), ('requested', 'cancelled'),
+            ('running', 'requested'), ('running', 'published'), ('running', 'unchanged'),
+            ('running', 'quarantined'), ('running', 'failed'), ('running', 'cancelled'),
+            ('quarantined', 'running')) THEN
+        RAISE EXCEPTION 'run % cannot go from % to %', OLD.run_id, OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    ELSIF NEW.state <> OLD.state AND (NEW.state = 'running' OR (OLD.state, NEW.state) = ('running', 'cancelled'))
+            AND NEW.fence = OLD.fence THEN
+        RAISE EXCEPTION 'run % goes to % with a new fence alone', OLD.run_id, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION control.check_no_tenant() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -80,6 +139,56 @@ $$;
 
 ALTER FUNCTION control.claim_due_tenants(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) RETURNS TABLE(run_id uuid, tenant_id uuid)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    allowed integer;
+    begun integer;
+BEGIN
+    PERFORM control.check_no_tenant();
+    UPDATE control.start_budget b
+    SET starts = least(10 * starts_per_second, b.starts + starts_per_second
+                       * greatest(0, extract(epoch FROM clock_timestamp() - b.filled_at))::double precision),
+        filled_at = greatest(b.filled_at, clock_timestamp())
+    RETURNING floor(b.starts)::integer INTO allowed;
+    IF allowed < 1 THEN RETURN; END IF;
+    -- Missed turns coalesce into one run; the next turn is a cadence from now, jittered by a tenth either way.
+    -- Deadlocks are kept out by three rules: the lock leaves foreign keys to the tenant alone (NO KEY); a run that
+    -- lives is not waited for, since its worker's last statement waits for the tenant; runs go in in one order.
+    RETURN QUERY
+    WITH due AS (
+        SELECT t.tenant_id, t.every_seconds FROM control.tenant t
+        WHERE t.state = 'active' AND t.next_due_at <= clock_timestamp()
+        ORDER BY t.next_due_at LIMIT least(batch, allowed) FOR NO KEY UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE control.tenant t
+        SET next_due_at = clock_timestamp() + due.every_seconds * (0.9 + 0.2 * random()) * interval '1 second'
+        FROM due WHERE t.tenant_id = due.tenant_id
+        RETURNING t.tenant_id
+    ), requested AS (
+        INSERT INTO control.run AS r (tenant_id, mode, reason, not_before)
+        SELECT moved.tenant_id, 'delta', 'cadence', greatest(clock_timestamp(), b.open_until)
+        FROM moved LEFT JOIN control.instance_breaker b USING (tenant_id)
+        WHERE NOT EXISTS (SELECT FROM control.run live
+                          WHERE live.tenant_id = moved.tenant_id AND live.state IN ('requested', 'running'))
+        ORDER BY moved.tenant_id
+        ON CONFLICT (tenant_id) WHERE state IN ('requested', 'running') DO NOTHING
+        RETURNING r.run_id, r.tenant_id
+    ), told AS (
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        SELECT 'run.requested', q.tenant_id, q.run_id, '{"mode": "delta", "reason": "cadence"}' FROM requested q
+    )
+    SELECT q.run_id, q.tenant_id FROM requested q;
+    GET DIAGNOSTICS begun = ROW_COUNT;
+    UPDATE control.start_budget b SET starts = b.starts - begun;
+END
+$$;
+
+ALTER FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint, started_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -122,6 +231,7 @@ BEGIN
         SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
             mode = CASE WHEN t.revision IS NULL THEN 'full' ELSE r.mode END,  -- there is nothing to compare with
             lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second',
+            claimed_at = clock_timestamp(), claimed_records = r.records,
             started_at = coalesce(r.started_at, clock_timestamp())
         FROM control.tenant t
         WHERE r.run_id = run AND r.state = 'requested' AND r.not_before <= clock_timestamp()
@@ -146,7 +256,7 @@ CREATE FUNCTION control.count_runs() RETURNS TABLE(state text, runs bigint)
 BEGIN
     PERFORM control.check_no_tenant();
     RETURN QUERY
-    SELECT r.state, count(*) FROM control.run r GROUP BY r.state
+    SELECT r.state, count(*) FROM control.run r WHERE r.state IN ('requested', 'running') GROUP BY r.state
     UNION ALL
     SELECT 'asked', count(*) FROM control.sync_request q WHERE q.run_id IS NULL;
 END
@@ -177,6 +287,57 @@ END
 $$;
 
 ALTER FUNCTION control.drop_key(key text) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) RETURNS TABLE(released boolean, opened_seconds double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    tenant uuid;
+    pause interval;
+BEGIN
+    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
+    IF ending NOT IN ('yielded', 'handed_over', 'stalled', 'retried', 'failed')
+       OR NOT wait_seconds BETWEEN 0 AND 31 * 86400 THEN
+        RAISE EXCEPTION 'a slice does not end like this' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    UPDATE control.run r
+    SET state = CASE WHEN ending = 'failed' THEN 'failed' ELSE 'requested' END,
+        attempt = CASE ending WHEN 'yielded' THEN 0 WHEN 'handed_over' THEN greatest(0, r.attempt - 1)
+                              ELSE r.attempt END,
+        served_seconds = r.served_seconds
+            + greatest(0, extract(epoch FROM clock_timestamp() - r.claimed_at))::double precision,
+        lease_until = NULL, worker = NULL, rung_at = NULL, error = failure,
+        not_before = clock_timestamp() + wait_seconds * interval '1 second',
+        ended_at = CASE WHEN ending = 'failed' THEN clock_timestamp() END
+    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
+    RETURNING r.tenant_id INTO tenant;
+    IF tenant IS NULL THEN
+        RETURN QUERY SELECT false, NULL::double precision;
+        RETURN;
+    END IF;
+    IF ending IN ('retried', 'failed') THEN
+        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
+        VALUES (CASE ending WHEN 'failed' THEN 'run.ended' ELSE 'run.retried' END, tenant, run,
+                jsonb_build_object('outcome', ending, 'code', failure ->> 'code', 'after_seconds', wait_seconds));
+    END IF;
+    IF ending = 'yielded' THEN
+        DELETE FROM control.instance_breaker b WHERE b.tenant_id = tenant;
+    ELSIF blames_instance THEN
+        INSERT INTO control.instance_breaker AS b (tenant_id, failures, code)
+        VALUES (tenant, 1, failure ->> 'code')
+        ON CONFLICT (tenant_id) DO UPDATE
+        SET failures = b.failures + 1, code = excluded.code, changed_at = clock_timestamp(),
+            open_until = clock_timestamp() + control.breaker_pause(b.failures + 1)
+        RETURNING control.breaker_pause(b.failures) INTO pause;
+        UPDATE control.run r SET not_before = greatest(r.not_before, clock_timestamp() + pause)
+        WHERE r.run_id = run AND r.state = 'requested' AND pause IS NOT NULL;
+    END IF;
+    RETURN QUERY SELECT true, extract(epoch FROM pause)::double precision;
+END
+$$;
+
+ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.find_tenant(tenant text) RETURNS TABLE(tenant_id uuid, name text, schema_name text, url text, every_seconds integer, state text, state_reason text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -222,6 +383,7 @@ BEGIN
     SET revision = at_revision, as_of = graph_as_of,
         published_at = CASE WHEN outcome = 'published' THEN clock_timestamp() ELSE t.published_at END
     WHERE t.tenant_id = ended.tenant_id AND outcome IN ('published', 'unchanged');
+    DELETE FROM control.instance_breaker b WHERE b.tenant_id = ended.tenant_id;
     INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
     VALUES ('run.ended', ended.tenant_id, run,
             counts || jsonb_build_object('outcome', outcome, 'revision', at_revision,
@@ -364,7 +526,7 @@ $$;
 
 ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet;
 
-CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_error jsonb)
+CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_state text, last_error jsonb, breaker text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -378,9 +540,14 @@ BEGIN
            CASE WHEN t.state = 'active' THEN greatest(0, extract(epoch FROM clock_timestamp() - least(t.next_due_at,
                (SELECT r.not_before FROM control.run r
                 WHERE r.tenant_id = t.tenant_id AND r.state = 'requested'))))::double precision ELSE 0 END,
-           (SELECT r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
-            ORDER BY r.requested_at DESC LIMIT 1)
-    FROM control.tenant t ORDER BY t.name;
+           newest.state, newest.error,
+           CASE WHEN b.open_until > clock_timestamp() THEN 'open' WHEN b.open_until IS NOT NULL THEN 'half_open'
+                ELSE 'closed' END
+    FROM control.tenant t
+    LEFT JOIN control.instance_breaker b ON b.tenant_id = t.tenant_id
+    LEFT JOIN LATERAL (SELECT r.state, r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
+                       ORDER BY r.requested_at DESC LIMIT 1) newest ON true
+    ORDER BY t.name;
 END
 $$;
 
@@ -464,28 +631,8 @@ CREATE FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wa
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-DECLARE
-    released record;
 BEGIN
-    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
-    IF ending NOT IN ('yielded', 'retried', 'failed') OR NOT wait_seconds BETWEEN 0 AND 31 * 86400 THEN
-        RAISE EXCEPTION 'a slice does not end like this' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    UPDATE control.run r
-    SET state = CASE WHEN ending = 'failed' THEN 'failed' ELSE 'requested' END,
-        attempt = CASE WHEN ending = 'yielded' THEN 0 ELSE r.attempt END,
-        lease_until = NULL, worker = NULL, rung_at = NULL, error = failure,
-        not_before = clock_timestamp() + wait_seconds * interval '1 second',
-        ended_at = CASE WHEN ending = 'failed' THEN clock_timestamp() END
-    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
-    RETURNING r.tenant_id INTO released;
-    IF released.tenant_id IS NULL THEN RETURN false; END IF;
-    IF ending <> 'yielded' THEN
-        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
-        VALUES (CASE ending WHEN 'failed' THEN 'run.ended' ELSE 'run.retried' END, released.tenant_id, run,
-                jsonb_build_object('outcome', ending, 'code', failure ->> 'code', 'after_seconds', wait_seconds));
-    END IF;
-    RETURN true;
+    RETURN (SELECT e.released FROM control.end_slice(run, held_fence, ending, wait_seconds, failure, false) e);
 END
 $$;
 
@@ -531,6 +678,7 @@ BEGIN
     END IF;
     INSERT INTO control.sync_request (tenant_id, mode) VALUES (asked.tenant_id, sync_mode)
     RETURNING request_id INTO request;
+    PERFORM pg_notify('zaptik_wake', '');
     RETURN request;
 END
 $$;
@@ -546,19 +694,23 @@ BEGIN
     PERFORM control.check_no_tenant();
     RETURN QUERY
     WITH lost AS (
-        SELECT r.run_id, r.attempt >= max_attempts AS gave_up, r.worker FROM control.run r
+        SELECT r.run_id, r.worker, r.records > r.claimed_records AS has_advanced,
+               r.attempt >= max_attempts AND r.records <= r.claimed_records AS gave_up FROM control.run r
         WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
         FOR UPDATE SKIP LOCKED
     ), moved AS (
         UPDATE control.run r
         SET state = CASE WHEN lost.gave_up THEN 'failed' ELSE 'requested' END,
+            attempt = CASE WHEN lost.has_advanced THEN 0 ELSE r.attempt END,
+            served_seconds = r.served_seconds
+                + greatest(0, extract(epoch FROM r.lease_until - r.claimed_at))::double precision,
             lease_until = NULL, worker = NULL, rung_at = NULL,
             not_before = clock_timestamp(),
             ended_at = CASE WHEN lost.gave_up THEN clock_timestamp() END,
             error = CASE WHEN lost.gave_up THEN jsonb_build_object(
                 'code', 'gave_up', 'retry', 'never', 'audience', 'operator', 'message',
-                format('The run was claimed %s times without an end, and its last worker, %s, fell silent; read '
-                       'that worker''s log.', r.attempt, lost.worker)) END
+                format('The run was claimed %s times without progress, and its last worker, %s, fell silent; '
+                       'read that worker''s log.', r.attempt, lost.worker)) END
         FROM lost WHERE r.run_id = lost.run_id
         RETURNING r.run_id, r.tenant_id, lost.gave_up, lost.worker
     ), told AS (
@@ -578,14 +730,22 @@ CREATE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double p
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
+DECLARE
+    room bigint;
 BEGIN
     PERFORM control.check_no_tenant();
+    SELECT 2 * coalesce(sum(p.threads), 0) INTO room FROM control.process p
+    WHERE p.kind = 'worker' AND p.seen_at > clock_timestamp() - interval '40 seconds';
+    SELECT room - count(*) INTO room FROM control.run r
+    WHERE r.state = 'requested' AND r.rung_at >= clock_timestamp() - again_after_seconds * interval '1 second';
     RETURN QUERY
     WITH waiting AS (
         SELECT r.run_id FROM control.run r JOIN control.tenant t ON t.tenant_id = r.tenant_id
         WHERE r.state = 'requested' AND r.not_before <= clock_timestamp() AND t.state = 'active'
           AND (r.rung_at IS NULL OR r.rung_at < clock_timestamp() - again_after_seconds * interval '1 second')
-        ORDER BY r.not_before LIMIT batch FOR UPDATE OF r SKIP LOCKED
+        ORDER BY r.not_before
+            + (r.served_seconds - CASE r.reason WHEN 'request' THEN 60 ELSE 0 END) * interval '1 second'
+        LIMIT least(batch, greatest(0, room)) FOR UPDATE OF r SKIP LOCKED
     )
     UPDATE control.run r SET rung_at = clock_timestamp() FROM waiting WHERE r.run_id = waiting.run_id
     RETURNING r.run_id;
@@ -671,6 +831,17 @@ CREATE TABLE control.deployment_key (
 
 ALTER TABLE ONLY control.deployment_key FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE control.instance_breaker (
+    tenant_id uuid NOT NULL,
+    failures integer NOT NULL,
+    code text NOT NULL,
+    open_until timestamp with time zone,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT instance_breaker_failures CHECK ((failures >= 1))
+);
+
+ALTER TABLE ONLY control.instance_breaker FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.instance_pace (
     tenant_id uuid NOT NULL,
     cooldown_until timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -726,6 +897,9 @@ CREATE TABLE control.run (
     removed bigint DEFAULT 0 NOT NULL,
     error jsonb,
     canaries jsonb,
+    claimed_at timestamp with time zone,
+    claimed_records bigint DEFAULT 0 NOT NULL,
+    served_seconds double precision DEFAULT 0 NOT NULL,
     CONSTRAINT run_ended_has_a_time CHECK (((state = ANY (ARRAY['requested'::text, 'running'::text])) = (ended_at IS NULL))),
     CONSTRAINT run_leased_while_running CHECK (((state = 'running'::text) = (lease_until IS NOT NULL))),
     CONSTRAINT run_mode CHECK ((mode = ANY (ARRAY['full'::text, 'delta'::text]))),
@@ -796,6 +970,15 @@ CREATE TABLE control.schema_version (
 
 ALTER TABLE ONLY control.schema_version FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE control.start_budget (
+    only_row boolean DEFAULT true NOT NULL,
+    starts double precision NOT NULL,
+    filled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT start_budget_only_row CHECK (only_row)
+);
+
+ALTER TABLE ONLY control.start_budget FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE control.sync_request ALTER COLUMN request_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME control.sync_request_request_id_seq
     START WITH 1
@@ -822,6 +1005,9 @@ ALTER TABLE ONLY control.data_key
 ALTER TABLE ONLY control.deployment_key
     ADD CONSTRAINT deployment_key_pkey PRIMARY KEY (key_id);
 
+ALTER TABLE ONLY control.instance_breaker
+    ADD CONSTRAINT instance_breaker_pkey PRIMARY KEY (tenant_id);
+
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_pkey PRIMARY KEY (tenant_id);
 
@@ -833,6 +1019,9 @@ ALTER TABLE ONLY control.run
 
 ALTER TABLE ONLY control.schema_version
     ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY control.start_budget
+    ADD CONSTRAINT start_budget_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.sync_request
     ADD CONSTRAINT sync_request_pkey PRIMARY KEY (request_id);
@@ -874,11 +1063,16 @@ CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON contr
 
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
 
+CREATE TRIGGER run_moves BEFORE UPDATE ON control.run FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) OR (old.fence IS DISTINCT FROM new.fence))) EXECUTE FUNCTION control.check_move();
+
 ALTER TABLE ONLY control.credential
     ADD CONSTRAINT credential_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
 ALTER TABLE ONLY control.data_key
     ADD CONSTRAINT data_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+ALTER TABLE ONLY control.instance_breaker
+    ADD CONSTRAINT instance_breaker_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
@@ -910,11 +1104,19 @@ CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true);
 
+CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true);
+
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.start_budget TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true);
+
+ALTER TABLE control.instance_breaker ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY;
 
@@ -944,6 +1146,8 @@ CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true);
 
+CREATE POLICY owner ON control.instance_breaker TO zaptik_owner USING (true);
+
 CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
@@ -951,6 +1155,8 @@ CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
 CREATE POLICY owner ON control.run TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.schema_version TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.start_budget TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.sync_request TO zaptik_owner USING (true);
 
@@ -964,6 +1170,8 @@ ALTER TABLE control.run ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.schema_version ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.start_budget ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY;
@@ -974,12 +1182,22 @@ GRANT USAGE ON SCHEMA control TO zaptik_requester;
 GRANT USAGE ON SCHEMA control TO tenant_example;
 GRANT USAGE ON SCHEMA control TO reader_example;
 
+REVOKE ALL ON FUNCTION control.breaker_pause(failures integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.cancel_run(run uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.cancel_run(run uuid) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.check_move() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION control.check_no_tenant() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.check_one_tenant(reached uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;
@@ -992,6 +1210,9 @@ GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.drop_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.drop_key(key text) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.find_tenant(tenant text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.find_tenant(tenant text) TO zaptik_app;
@@ -1085,9 +1306,12 @@ GRANT UPDATE(primary_at) ON TABLE control.deployment_key TO zaptik_fleet;
 
 GRANT UPDATE(dropped_at) ON TABLE control.deployment_key TO zaptik_fleet;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE control.instance_breaker TO zaptik_fleet;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE control.instance_pace TO zaptik_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
+GRANT SELECT ON TABLE control.process TO zaptik_fleet;
 
 GRANT UPDATE(seen_at) ON TABLE control.process TO zaptik_app;
 
@@ -1124,3 +1348,5 @@ GRANT UPDATE(as_of) ON TABLE control.tenant TO zaptik_fleet;
 GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester;
 
 GRANT SELECT ON TABLE control.schema_version TO zaptik_app;
+
+GRANT SELECT,UPDATE ON TABLE control.start_budget TO zaptik_fleet;
