@@ -190,13 +190,14 @@ async def _watch(server: EmbeddedPostgres, locks: Locks, is_over: asyncio.Event)
 
 
 @contextmanager
-def grown_migrations(text: str) -> Iterator[None]:
-    """Have one migration more of the tenants' schemas for a while."""
+def grown_migrations(*texts: str) -> Iterator[None]:
+    """Have some migrations more of the tenants' schemas for a while."""
     real = schema.read_migrations
 
     def grown(area: schema.Area) -> tuple[schema.Migration, ...]:
         found = real(area)
-        return (*found, schema.Migration(len(found) + 1, "measured", text)) if area == "tenant" else found
+        more = enumerate(texts, len(found) + 1) if area == "tenant" else ()
+        return (*found, *(schema.Migration(version, "grown", text) for version, text in more))
 
     schema.read_migrations = grown  # type: ignore[assignment]
     try:

@@ -195,7 +195,7 @@ ON CONFLICT (name) DO NOTHING RETURNING tenant_id
 
 -- name: list_schemas
 -- Every tenant's schema, for `migrate`.
-SELECT name, schema_name FROM control.tenant ORDER BY name
+SELECT name, schema_name, tenant_id FROM control.tenant ORDER BY name
 
 -- name: read_control_version
 -- The version of the control schema.

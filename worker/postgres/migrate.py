@@ -62,7 +62,7 @@ async def _migrate_control(connection: Connection, *, app_url: str | None, today
         version = await migrate_area(connection, "control", None)
         await _make_audit_partitions(connection, today)
         if version != before:
-            await record_migrated(connection, "control", version)
+            await record_migrated(connection, "control", version, tenant_id=None)
     finally:
         await run_script(connection, f"SELECT pg_advisory_unlock({_LOCK})")
     return version

@@ -13,7 +13,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
+import schema
 from jobs.errors import Failure
 from jobs.events import MIGRATED
 from worker.postgres.connection import Connection, fetch_rows
@@ -28,10 +30,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class SchemaToMigrate:
-    """A tenant by its name, and its schema."""
+    """A tenant by its name and its reference, and its schema."""
 
     name: str
     schema_name: str
+    tenant_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,15 @@ async def migrate_tenants(
     return [outcomes[tenant.name] for tenant in tenants]
 
 
-async def record_migrated(connection: Connection, name: str, version: int) -> None:
-    """Add the audit event of a schema's migration, in the surrounding transaction."""
+async def record_migrated(
+    connection: Connection, area: schema.Area, version: int, *, tenant_id: UUID | None
+) -> None:
+    """Add the audit event of a schema's migration, in the surrounding transaction; it names no tenant."""
     async with connection.transaction():
         await run_script(connection, "SET LOCAL ROLE zaptik_owner")
         await fetch_rows(
-            connection, "control", "insert_event", action=MIGRATED.name, tenant_id=None, run=None,
-            detail=json.dumps({"schema": name, "version": version}),
+            connection, "control", "insert_event", action=MIGRATED.name, tenant_id=tenant_id, run=None,
+            detail=json.dumps({"schema": area, "version": version}),
         )  # fmt: skip
         await run_script(
             connection, "SET LOCAL ROLE NONE"
@@ -120,7 +125,7 @@ async def _migrate_tenant(connection: Connection, tenant: SchemaToMigrate) -> Te
             before = await read_version_as_owner(connection, "tenant", tenant.schema_name)
             version = await mend_schema(connection, tenant.schema_name)
             if version != before:
-                await record_migrated(connection, tenant.schema_name, version)
+                await record_migrated(connection, "tenant", version, tenant_id=tenant.tenant_id)
     except Exception as error:
         if connection.closed:
             raise
