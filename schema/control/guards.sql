@@ -3,23 +3,23 @@
 
 -- FUNCTION control.check_no_tenant() has the body bfd702568c1e50c882b4a8727e3c8a76
 -- FUNCTION control.check_one_tenant(reached uuid) has the body 9aa285c5a86d594d5e047d3bad0cfcf1
--- FUNCTION control.claim_due_tenants(batch integer) has the body 9dcbd921450662fef379c89beb5d09ab
--- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body ad246af8975b5fc4199bfcc421730c41
--- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body cdbf180c0c6bbc6bc4479f71761e9d28
--- FUNCTION control.count_runs() has the body 766b2ff7b8b6228ab321dc644aa3ac7f
--- FUNCTION control.find_tenant(tenant text) has the body 08cf05473d2b2ca224183b4e1c2f4b23
--- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body 3a5d5b789681a73b6d754812609ed782
--- FUNCTION control.fold_requests(batch integer) has the body 1d2c65289e031da26998fde1ee996888
--- FUNCTION control.keys_in_use() has the body bebbbbdd38f831dac2f431d69327fa13
--- FUNCTION control.make_audit_partition(bound text) has the body ff86f36ea2f0659fd80ba17466786fd6
--- FUNCTION control.read_fleet() has the body 8aa601bf3654a000d0dedbdbe28b8e5e
--- FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) has the body 658cbe884f935152b8e9259773f5a275
+-- FUNCTION control.claim_due_tenants(batch integer) has the body f04a9a72d24216d57525096d99704580
+-- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body 731fcf52d7196db4dfab47302b4bbb65
+-- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body 37a88d7bf72e86b7f58e08398de34401
+-- FUNCTION control.count_runs() has the body 41e264a2d4e1224dd72c81c819729c53
+-- FUNCTION control.find_tenant(tenant text) has the body 994a47ba9b0da4f79a9561ef3fe8a6d4
+-- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body e2e363d0dc21ebf6d12c861c674ef086
+-- FUNCTION control.fold_requests(batch integer) has the body b96335ca1c9a80f6109ea0ff4ebb28f2
+-- FUNCTION control.keys_in_use() has the body 5d1186c4f4e27f90e7c870456ca04cd5
+-- FUNCTION control.make_audit_partition(bound text) has the body 8768c4033e8550ab96084421bb484939
+-- FUNCTION control.read_fleet() has the body 1794b2a4b8219c15e988c7b8f5909e81
+-- FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) has the body ac6332945c2f2c193b2c32bcbb4e4d4b
 -- FUNCTION control.refuse_change() has the body 5befb533fd1496055e2c4d0813e343de
--- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body f82875e56513c3d40c35cace50143e8f
--- FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) has the body 3d6bbeff4e99db6a5aae9ba3ee0e2683
--- FUNCTION control.request_sync(tenant text, sync_mode text) has the body bc2b2e79e4ee4110aaa3da5729b42009
--- FUNCTION control.rescue_runs(max_attempts integer) has the body b9fc5a278762d8ced0bf6a2b6c938ef2
--- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 0a0d71d63c565a10b46202c17af6d9ff
+-- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body 6cbc0d080f59d20082bae067cbba371f
+-- FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) has the body a189fc029afb4e07f4fd166cb9a99cdb
+-- FUNCTION control.request_sync(tenant text, sync_mode text) has the body 1314f0dd121491decde736d4a9b9c45d
+-- FUNCTION control.rescue_runs(max_attempts integer) has the body 94fad1e2c724e7e3486173be45ee0add
+-- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 02a51a3dc250a0651aa4ea629b707723
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
@@ -85,6 +85,7 @@ ALTER FUNCTION public.zaptik_keep_policies() SECURITY INVOKER
 ALTER FUNCTION public.zaptik_keep_policies() SET search_path TO ''
 ALTER ROLE zaptik_app LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
 ALTER ROLE zaptik_app SET idle_in_transaction_session_timeout TO '10s'
+ALTER ROLE zaptik_app SET jit TO 'off'
 ALTER ROLE zaptik_fleet NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
 ALTER ROLE zaptik_owner NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION
 ALTER ROLE zaptik_requester NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION

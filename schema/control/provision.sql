@@ -1,8 +1,11 @@
--- Run by `tenant add` and by every `migrate`, as the administrator: one tenant's roles and schema.
+-- Run by `tenant add` and by every `migrate`, as the administrator: one tenant's roles and schema. It changes no row of
+-- the catalogue that another tenant's would change too: what does stands in `grants.sql`.
 DO $$
 BEGIN
+    -- the comments say that they are ours
     IF to_regrole('{tenant}') IS NULL THEN CREATE ROLE {tenant} NOLOGIN; END IF;
-    -- for consumers' logins, by `zaptik consumer grant`; the comment says that it is ours
+    COMMENT ON ROLE {tenant} IS 'zaptik: one tenant';
+    -- for consumers' logins, by `zaptik consumer grant`
     IF to_regrole('{reader}') IS NULL THEN
         CREATE ROLE {reader} NOLOGIN;
         COMMENT ON ROLE {reader} IS 'zaptik: reads the graph of one tenant';
@@ -23,7 +26,3 @@ BEGIN
     END IF;
 END
 $$;
-GRANT USAGE ON SCHEMA control TO {tenant}, {reader};
-GRANT EXECUTE ON FUNCTION control.record_events(uuid, bigint, jsonb, bigint, bigint),
-    control.finish_run(uuid, bigint, text, bigint, timestamptz, jsonb) TO {tenant};
-GRANT EXECUTE ON FUNCTION control.request_sync(text, text) TO {reader};

@@ -233,11 +233,20 @@ WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
        OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
 ORDER BY 1
 
--- name: read_foreign_role
--- The role of a tenant's readers, where somebody else made one of that name.
-SELECT rolname FROM pg_roles
+-- name: read_foreign_objects
+-- The roles and the schema of a tenant's names that somebody else made.
+SELECT 'schema' AS kind, nspname AS name FROM pg_namespace
+WHERE nspname = %(schema_name)s AND nspowner <> 'zaptik_owner'::regrole
+UNION ALL
+SELECT 'role', rolname FROM pg_roles
 WHERE rolname = %(role)s
   AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'zaptik: reads the graph of one tenant'
+UNION ALL
+-- one made before roles said whose they are is known by its schema, or by its tenant
+SELECT 'role', rolname FROM pg_roles
+WHERE rolname = %(schema_name)s AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'zaptik: one tenant'
+  AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = %(schema_name)s)
+  AND NOT EXISTS (SELECT FROM control.tenant WHERE schema_name = %(schema_name)s)
 
 -- name: read_login
 -- A login, and in words what it is that no consumer's may be; no row when there is none of that name.
@@ -295,7 +304,7 @@ WITH place AS (
     FROM place p JOIN pg_class c ON c.relnamespace = p.oid WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 ), routine AS (
     SELECT p.name AS place, f.oid, f.proowner AS owner, f.prosecdef, f.proconfig,
-           coalesce(f.proacl, acldefault('f', f.proowner)) AS acl, md5(replace(f.prosrc, p.name || '.', '@.')) AS body,
+           coalesce(f.proacl, acldefault('f', f.proowner)) AS acl, md5(replace(f.prosrc, '"' || p.name || '"', '@')) AS body,
            p.name || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' AS name
     FROM place p JOIN pg_proc f ON f.pronamespace = p.oid
     UNION ALL  -- its owner is whoever ran the first `migrate`
@@ -443,3 +452,8 @@ SELECT place, md5(string_agg(DISTINCT line COLLATE "C", E'\n' ORDER BY line COLL
        CASE WHEN %(whole)s::boolean THEN array_agg(DISTINCT line COLLATE "C" ORDER BY line COLLATE "C") END AS lines
 FROM guard WHERE place = ANY (%(schemas)s::text[]) OR (%(schemas)s::text[] IS NULL AND place ~ '^tenant_')
 GROUP BY place
+
+-- name: read_with_roles
+-- Of some tenants' schemas, those whose own role and readers' role are there.
+SELECT name AS schema_name FROM unnest(%(schema_names)s::text[]) AS s (name)
+WHERE to_regrole(name) IS NOT NULL AND to_regrole('reader_' || substr(name, 8)) IS NOT NULL

@@ -151,6 +151,12 @@ async def test_the_apps_password_is_set_when_the_role_is_made_and_never_again_no
     assert empty.app_url.split(":")[2].split("@")[0] not in log
 
 
+async def test_no_statement_of_the_app_is_compiled(app: Connection) -> None:
+    """On a server that can: publishing twenty nodes on Debian's PostgreSQL 15 took 4.6 s, of which 4.5 s compiling."""
+    setting = await (await app.execute("SHOW jit")).fetchall()
+    assert setting == [{"jit": "off"}]
+
+
 async def test_a_worker_on_a_database_nobody_migrated_is_told_what_to_run(empty: Deployment) -> None:
     with pytest.raises(NotMigrated, match="run `zaptik migrate`"):
         async with open_connection(empty.admin_url, purpose="test") as admin:

@@ -15,7 +15,7 @@ from jobs.errors import DatabaseUnsafe, UsageFailure
 from jobs.events import CONSUMER_GRANTED, CONSUMER_REVOKED, Event, EventKind
 from jobs.names import reader_role
 from worker.postgres.connection import Connection, fetch_row, fetch_rows
-from worker.postgres.migrate import lock_roles
+from worker.postgres.provision import lock_roles
 from worker.postgres.tenants import Tenant, find_tenant, insert_events
 
 REQUESTER = "zaptik_requester"

@@ -11,7 +11,7 @@ from jobs.errors import UnknownTenant, UsageFailure
 from jobs.events import TENANT_ADDED, Event
 from jobs.names import is_tenant_name, schema_name
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
-from worker.postgres.migrate import provision_schema
+from worker.postgres.provision import provision_schema
 
 
 @dataclass(frozen=True, slots=True)
