@@ -286,6 +286,7 @@ LEFT JOIN control.tenant t ON 'reader_' || substr(t.schema_name, 8) = r.rolname
 WHERE t.name IS NOT NULL OR r.rolname = 'zaptik_requester'
 GROUP BY l.rolname, t.name, r.rolname ORDER BY l.rolname, t.name NULLS FIRST
 
+<<<<<<< o
 -- name: read_guards
 -- What holds the boundary, each as the statement that makes it: of `control` and all roles, or of each tenant's schema.
 WITH place AS (
@@ -454,6 +455,176 @@ SELECT place, md5(string_agg(DISTINCT line COLLATE "C", E'\n' ORDER BY line COLL
        CASE WHEN %(whole)s::boolean THEN array_agg(DISTINCT line COLLATE "C" ORDER BY line COLLATE "C") END AS lines
 FROM guard WHERE place = ANY (%(schemas)s::text[]) OR (%(schemas)s::text[] IS NULL AND place ~ '^tenant_')
 GROUP BY place
+=======
+-- name: read_guards
+-- What holds the boundary, each as the statement that makes it: of `control` and all roles, or of each tenant's schema.
+WITH place AS (
+    SELECT n.oid, n.nspname::text AS name, n.nspowner AS owner, n.nspacl AS acl,
+           CASE n.nspname WHEN 'control'
+                THEN ARRAY['zaptik_owner', 'zaptik_fleet', 'zaptik_app', 'zaptik_requester']
+                ELSE ARRAY[n.nspname::text, 'reader_' || substr(n.nspname, 8)] END AS roles
+    FROM pg_namespace n
+    WHERE n.nspname = 'control' OR n.nspname = ANY (%(schemas)s::text[])
+       OR (%(schemas)s::text[] IS NULL AND n.nspname ~ '^tenant_')
+), role AS (
+    SELECT p.name AS place, r.* FROM place p CROSS JOIN unnest(p.roles) u JOIN pg_roles r ON r.rolname = u
+), relation AS (
+    SELECT p.name AS place, c.oid, c.relkind, c.relowner AS owner, c.relacl AS acl, c.relrowsecurity,
+           c.relforcerowsecurity, c.reloptions, p.name || '.' || quote_ident(c.relname) AS name,
+           CASE c.relkind WHEN 'v' THEN 'VIEW ' WHEN 'm' THEN 'MATERIALIZED VIEW ' WHEN 'S' THEN 'SEQUENCE '
+                          WHEN 'f' THEN 'FOREIGN TABLE ' ELSE 'TABLE ' END AS kind
+    FROM place p JOIN pg_class c ON c.relnamespace = p.oid WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+), routine AS (
+    SELECT p.name AS place, f.oid, f.proowner AS owner, f.prosecdef, f.proconfig,
+           coalesce(f.proacl, acldefault('f', f.proowner)) AS acl, md5(replace(f.prosrc, '"' || p.name || '"', '@')) AS body,
+           p.name || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' AS name
+    FROM place p JOIN pg_proc f ON f.pronamespace = p.oid
+    UNION ALL  -- its owner is whoever ran the first `migrate`
+    SELECT p.name, f.oid, NULL, f.prosecdef, f.proconfig, NULL, md5(f.prosrc), 'public.zaptik_keep_policies()'
+    FROM place p JOIN pg_proc f ON f.proname = 'zaptik_keep_policies' AND f.pronamespace = 'public'::regnamespace
+    WHERE p.name = 'control'
+), granted (place, owner, what, acl) AS (
+    SELECT name, owner, 'SCHEMA ' || name, acl FROM place
+    UNION ALL SELECT place, owner, CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || name, acl FROM relation
+    UNION ALL SELECT place, owner, 'FUNCTION ' || name, acl FROM routine
+), grants AS (  -- those to others than these are the administrator's business
+    SELECT g.place, o.name AS grantee, 'GRANT ' || g.privilege_type || g.on_what || ' TO ' || o.name
+           || CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS line
+    FROM (SELECT g.place, g.owner, ' ON ' || g.what AS on_what, a.* FROM granted g, aclexplode(g.acl) a
+          UNION ALL
+          SELECT r.place, r.owner, ' (' || quote_ident(t.attname) || ') ON TABLE ' || r.name, a.*
+          FROM relation r JOIN pg_attribute t ON t.attrelid = r.oid AND t.attacl IS NOT NULL, aclexplode(t.attacl) a) g,
+         LATERAL (SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee)::text END) o (name)
+    WHERE g.grantee <> g.owner AND o.name ~ '^(PUBLIC$|zaptik_|tenant_|reader_)'
+), membership AS (  -- from PostgreSQL 16 on each grant says whether it inherits, before it the role does
+    SELECT m.roleid, m.member, g.rolname AS granted, r.rolname AS holder, m.admin_option,
+           coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, r.rolinherit) AS inherits,
+           r.rolsuper OR r.rolcreaterole AS is_administrator
+    FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
+), guard (place, line) AS (
+    SELECT name, 'ALTER SCHEMA ' || name || ' OWNER TO ' || pg_get_userbyid(owner) FROM place
+    UNION ALL
+    SELECT place, 'ALTER ' || kind || name || ' OWNER TO ' || pg_get_userbyid(owner) FROM relation
+    UNION ALL
+    SELECT place, 'ALTER TABLE ' || name || ' ENABLE ROW LEVEL SECURITY' FROM relation WHERE relrowsecurity
+    UNION ALL
+    SELECT place, 'ALTER TABLE ' || name || ' FORCE ROW LEVEL SECURITY' FROM relation WHERE relforcerowsecurity
+    UNION ALL
+    SELECT place, 'ALTER VIEW ' || name || ' SET (' || option || ')'
+    FROM relation, unnest(reloptions) option WHERE relkind = 'v'
+    UNION ALL
+    SELECT CASE WHEN place = 'control' AND grantee ~ '^(tenant|reader)_' THEN 'tenant_' || substr(grantee, 8)
+                ELSE place END, line FROM grants
+    UNION ALL
+    SELECT r.place, 'CREATE POLICY ' || quote_ident(p.polname) || ' ON ' || r.name
+           || CASE WHEN p.polpermissive THEN '' ELSE ' AS RESTRICTIVE' END
+           || CASE p.polcmd WHEN 'r' THEN ' FOR SELECT' WHEN 'a' THEN ' FOR INSERT' WHEN 'w' THEN ' FOR UPDATE'
+                            WHEN 'd' THEN ' FOR DELETE' ELSE '' END || ' TO '
+           || (SELECT string_agg(CASE u WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(u) END, ', ' ORDER BY u)
+               FROM unnest(p.polroles) u)
+           || coalesce(' USING (' || regexp_replace(pg_get_expr(p.polqual, p.polrelid), '\s+', ' ', 'g') || ')', '')
+           || coalesce(' WITH CHECK (' || regexp_replace(pg_get_expr(p.polwithcheck, p.polrelid), '\s+', ' ', 'g')
+                       || ')', '')
+    FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
+    UNION ALL
+    SELECT r.place, pg_get_triggerdef(t.oid) FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
+    WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT r.place, 'ALTER TABLE ' || r.name
+           || CASE t.tgenabled WHEN 'D' THEN ' DISABLE TRIGGER ' WHEN 'A' THEN ' ENABLE ALWAYS TRIGGER '
+                               WHEN 'R' THEN ' ENABLE REPLICA TRIGGER ' ELSE ' ENABLE TRIGGER ' END
+           || CASE WHEN t.tgisinternal THEN 'ALL' ELSE quote_ident(t.tgname) END
+    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal OR t.tgenabled <> 'O'
+    UNION ALL
+    SELECT r.place, 'CREATE RULE ' || quote_ident(w.rulename) || ' ON ' || r.name
+    FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid WHERE w.rulename <> '_RETURN'
+    UNION ALL
+    SELECT place, 'ALTER FUNCTION ' || name || ' OWNER TO ' || pg_get_userbyid(owner) FROM routine WHERE acl IS NOT NULL
+    UNION ALL
+    SELECT place, 'ALTER FUNCTION ' || name || ' SECURITY ' || CASE WHEN prosecdef THEN 'DEFINER' ELSE 'INVOKER' END
+    FROM routine
+    UNION ALL
+    SELECT place, 'ALTER FUNCTION ' || name || ' SET ' || split_part(setting, '=', 1) || ' TO '
+           || CASE setting WHEN 'search_path=""' THEN '''''' ELSE substr(setting, strpos(setting, '=') + 1) END
+    FROM routine, unnest(proconfig) setting
+    UNION ALL
+    SELECT place, '-- FUNCTION ' || name || ' has the body ' || body FROM routine
+    UNION ALL
+    SELECT place, 'ALTER ROLE ' || rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE ' NOLOGIN' END
+           || CASE WHEN rolinherit THEN ' INHERIT' ELSE ' NOINHERIT' END
+           || CASE WHEN rolsuper THEN ' SUPERUSER' ELSE ' NOSUPERUSER' END
+           || CASE WHEN rolbypassrls THEN ' BYPASSRLS' ELSE ' NOBYPASSRLS' END
+           || CASE WHEN rolcreaterole THEN ' CREATEROLE' ELSE ' NOCREATEROLE' END
+           || CASE WHEN rolcreatedb THEN ' CREATEDB' ELSE ' NOCREATEDB' END
+           || CASE WHEN rolreplication THEN ' REPLICATION' ELSE ' NOREPLICATION' END
+    FROM role
+    UNION ALL
+    SELECT r.place, 'ALTER ROLE ' || r.rolname
+           || CASE s.setdatabase WHEN 0 THEN '' ELSE ' IN DATABASE ' || quote_ident(current_database()) END
+           || ' SET ' || split_part(setting, '=', 1) || ' TO ' || quote_literal(substr(setting, strpos(setting, '=') + 1))
+    FROM role r JOIN pg_db_role_setting s ON s.setrole = r.oid, unnest(s.setconfig) setting
+    WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    UNION ALL
+    SELECT r.place, 'GRANT ' || a.privilege_type || ' ON DATABASE ' || quote_ident(d.datname) || ' TO ' || r.rolname
+    FROM role r, pg_database d, aclexplode(d.datacl) a
+    WHERE d.datname = current_database() AND a.grantee = r.oid AND a.grantee <> d.datdba
+    UNION ALL  -- consumers are members of readers and requesters; an administrator may be a member of any
+    SELECT m.place, 'GRANT ' || m.granted || ' TO ' || m.holder
+           || CASE WHEN m.inherits THEN ' WITH INHERIT TRUE' ELSE '' END
+           || CASE WHEN m.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END
+    FROM (SELECT r.place, m.* FROM role r JOIN membership m ON m.roleid = r.oid
+          UNION SELECT r.place, m.* FROM role r JOIN membership m ON m.member = r.oid) m
+    WHERE (m.holder ~ '^(zaptik|tenant|reader)_'
+           OR NOT (m.is_administrator OR m.granted ~ '^(reader_|zaptik_requester$)'))
+      AND NOT (m.place = 'control' AND m.holder = 'zaptik_app' AND m.granted ~ '^tenant_')
+    UNION ALL  -- rights outside of the schemas, of those who are or become somebody's login
+    SELECT r.place, CASE d.deptype WHEN 'o' THEN 'ALTER ' ELSE 'GRANT ALL ON ' END || upper(i.type) || ' ' || i.identity
+           || CASE d.deptype WHEN 'o' THEN ' OWNER TO ' ELSE ' TO ' END || r.rolname
+    FROM role r,
+         LATERAL (SELECT d.* FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid
+                  AND d.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) OFFSET 0) d,
+         LATERAL pg_identify_object(d.classid, d.objid, 0) i
+    WHERE r.rolname NOT IN ('zaptik_owner', 'zaptik_fleet') AND d.deptype IN ('a', 'o')
+      AND d.classid <> 'pg_database'::regclass
+      AND d.classid <> 'pg_default_acl'::regclass
+      AND (SELECT n.nspname ~ '^(tenant_|control$)' FROM pg_namespace n WHERE n.oid = CASE d.classid
+           WHEN 'pg_namespace'::regclass THEN d.objid
+           WHEN 'pg_class'::regclass THEN (SELECT c.relnamespace FROM pg_class c WHERE c.oid = d.objid)
+           WHEN 'pg_proc'::regclass THEN (SELECT f.pronamespace FROM pg_proc f WHERE f.oid = d.objid) END) IS NOT TRUE
+    UNION ALL  -- what new objects would be given away by, and what new functions are not
+    SELECT p.name, 'ALTER DEFAULT PRIVILEGES FOR ROLE ' || pg_get_userbyid(d.defaclrole)
+           || coalesce(' IN SCHEMA ' || quote_ident(n.nspname), '') || ' GRANT ' || a.privilege_type
+           || ' ON ' || k.name || ' TO ' || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END
+    FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+         JOIN place p ON p.name = CASE WHEN n.nspname ~ '^tenant_' THEN n.nspname ELSE 'control' END
+         JOIN (VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS'),
+                      ('L', 'LARGE OBJECTS')) AS k (type, name) ON k.type = d.defaclobjtype,
+         aclexplode(d.defaclacl) a
+    WHERE a.grantee <> d.defaclrole AND NOT (d.defaclnamespace = 0 AND d.defaclobjtype = 'T' AND a.grantee = 0)
+      AND (n.nspname ~ '^(tenant_|control$)' OR pg_get_userbyid(d.defaclrole) ~ '^zaptik_'
+           OR pg_get_userbyid(a.grantee) ~ '^(zaptik|tenant|reader)_')
+    UNION ALL
+    SELECT p.name, 'ALTER DEFAULT PRIVILEGES FOR ROLE ' || pg_get_userbyid(d.defaclrole)
+                   || ' REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC'
+    FROM place p JOIN pg_default_acl d ON d.defaclnamespace = 0 AND d.defaclobjtype = 'f'
+                                      AND pg_get_userbyid(d.defaclrole) ~ '^zaptik_'
+    WHERE p.name = 'control' AND NOT EXISTS (SELECT FROM aclexplode(d.defaclacl) a WHERE a.grantee = 0)
+    UNION ALL
+    SELECT p.name, v.line FROM place p JOIN pg_event_trigger e ON e.evtname = 'zaptik_keep_policies',
+         LATERAL (VALUES ('CREATE EVENT TRIGGER zaptik_keep_policies ON ' || e.evtevent || ' WHEN TAG IN ('
+                          || (SELECT string_agg(quote_literal(tag), ', ' ORDER BY tag) FROM unnest(e.evttags) tag)
+                          || ') EXECUTE FUNCTION ' || (SELECT n.nspname || '.' || f.proname FROM pg_proc f
+                              JOIN pg_namespace n ON n.oid = f.pronamespace WHERE f.oid = e.evtfoid) || '()'),
+                         ('ALTER EVENT TRIGGER zaptik_keep_policies '
+                          || CASE e.evtenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'D' THEN 'DISABLE'
+                                               WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END)) AS v (line)
+    WHERE p.name = 'control'
+)
+SELECT place, md5(string_agg(DISTINCT line COLLATE "C", E'\n' ORDER BY line COLLATE "C")) AS digest,
+       CASE WHEN %(whole)s::boolean THEN array_agg(DISTINCT line COLLATE "C" ORDER BY line COLLATE "C") END AS lines
+FROM guard WHERE place = ANY (%(schemas)s::text[]) OR (%(schemas)s::text[] IS NULL AND place ~ '^tenant_')
+GROUP BY place
+>>>>>>> t
 
 -- name: read_foreign_objects
 -- The roles and the schema of a tenant's names that somebody else made.

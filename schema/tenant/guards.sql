@@ -1,9 +1,9 @@
 -- Written by `python -m ops.snapshot` from a fresh schema: what holds the tenants' boundary, a statement a line.
 -- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
 
--- FUNCTION {tenant}.check_node(wanted text) has the body efc0a0c8f402b59f941fab9d59f0f9c0
--- FUNCTION {tenant}.check_revision(wanted bigint) has the body e2bbb6f6399dc790f1116cc201cfea24
--- FUNCTION {tenant}.forget_revisions(keep_days integer) has the body 251a28d5afe7155a7ca6817ec8ee3d90
+-- FUNCTION {tenant}.check_node(wanted text) has the body 16a4191a1269cc95f9ab5440c9e8495e
+-- FUNCTION {tenant}.check_revision(wanted bigint) has the body 11fe19521da328bed16c4ce1ca4275a7
+-- FUNCTION {tenant}.forget_revisions(keep_days integer) has the body 4f2a4e9fbc03ffceeff2a3b784876c36
 -- FUNCTION {tenant}.graph_v1_affected(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
 -- FUNCTION {tenant}.graph_v1_diff(from_revision bigint, to_revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
 -- FUNCTION {tenant}.graph_v1_edges_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
@@ -12,7 +12,7 @@
 -- FUNCTION {tenant}.graph_v1_nodes_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
 -- FUNCTION {tenant}.graph_v1_routes(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
 -- FUNCTION {tenant}.keep_revision() has the body 4868834c7080461734dc889e49c62e15
--- FUNCTION {tenant}.prune_history(batch integer) has the body 6abf800d3ed6653473d7e37896961fe4
+-- FUNCTION {tenant}.prune_history(batch integer) has the body 992f28f05f5941d615fd2f353f247a4b
 ALTER FUNCTION {tenant}.check_node(wanted text) OWNER TO zaptik_owner
 ALTER FUNCTION {tenant}.check_node(wanted text) SECURITY INVOKER
 ALTER FUNCTION {tenant}.check_node(wanted text) SET search_path TO ''

@@ -80,13 +80,14 @@ async def test_a_role_that_was_granted_a_table_by_mistake_still_sees_no_row(
     """Policies are bound to the tenant's role, so a grant alone opens nothing, to the owner neither."""
     other = await add_fresh_tenant()
     await fill(app, other)
-    await admin.execute(
-        f"GRANT USAGE ON SCHEMA {other.schema_name} TO {tenant.schema_name}; "
-        f"GRANT ALL ON ALL TABLES IN SCHEMA {other.schema_name} TO {tenant.schema_name}".encode()
-    )
-    async with as_tenant(app, tenant.schema_name):
+    async with admin.transaction(force_rollback=True):
+        await admin.execute(
+            f"GRANT USAGE ON SCHEMA {other.schema_name} TO {tenant.schema_name}; "
+            f"GRANT ALL ON ALL TABLES IN SCHEMA {other.schema_name} TO {tenant.schema_name}; "
+            f"SET LOCAL ROLE {tenant.schema_name}".encode()
+        )
         for table in TENANT_TABLES:
-            assert await count(app, f"{other.schema_name}.{table}") == 0
+            assert await count(admin, f"{other.schema_name}.{table}") == 0
     async with admin.transaction():
         await admin.execute("SET LOCAL ROLE zaptik_owner")
         for table in set(TENANT_TABLES) - {"schema_version"}:

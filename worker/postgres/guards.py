@@ -31,12 +31,6 @@ class Deviation:
     has: tuple[str, ...]
 
 
-async def read_deviations(connection: Connection) -> list[Deviation]:
-    """Compare `control`, all roles, and every tenant's schema."""
-    found = [await read_deviation(connection, CONTROL), *await read_tenant_deviations(connection)]
-    return [deviation for deviation in found if deviation is not None]
-
-
 async def read_tenant_deviations(connection: Connection) -> list[Deviation]:
     """Compare every tenant's schema that is there."""
     digests = await fetch_rows(connection, "control", "read_guards", schemas=None, whole=False)

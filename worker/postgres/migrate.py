@@ -16,6 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 import schema
 from jobs.errors import DatabaseUnsafe
 from worker.postgres.connection import Connection, fetch_rows
+from worker.postgres.guards import CONTROL, describe_deviations, read_tenant_deviations
+from worker.postgres.mending import mend
 from worker.postgres.migrate_tenants import Opening, Progress, migrate_tenants, record_migrated
 from worker.postgres.provision import lock_roles, migrate_area, read_version_as_owner, run_script
 
@@ -32,13 +34,29 @@ class MigrationReport:
     migrated: list[str] = field(default_factory=list)
     current: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
 
 
 async def migrate(
     connection: Connection, *, app_url: str | None, today: date,
     opening: Opening | None = None, progress: Progress | None = None,
 ) -> MigrationReport:  # fmt: skip
-    """Migrate everything; a tenant that fails is told of and does not stand in the way of the others.
+    """Migrate everything, and make what holds the boundary what it must be; see `apply_migrations`.
+
+    Raises DatabaseUnsafe where `control` or the roles cannot be mended; a tenant that cannot has failed.
+    """
+    report = await apply_migrations(
+        connection, app_url=app_url, today=today, opening=opening, progress=progress
+    )
+    await _mend_guards(connection, report)
+    return report
+
+
+async def apply_migrations(
+    connection: Connection, *, app_url: str | None, today: date,
+    opening: Opening | None = None, progress: Progress | None = None,
+) -> MigrationReport:  # fmt: skip
+    """Bring every schema to this release; a tenant that fails is told of and not in the way of the others.
 
     `app_url` is the app's URL where it is known: a role created here gets the password it holds. `opening` opens
     further connections, so that tenants are migrated some at a time; `progress` is told how many of how many are done.
@@ -50,6 +68,31 @@ async def migrate(
         else:
             (report.migrated if done.outcome == "migrated" else report.current).append(done.name)
     return report
+
+
+async def _mend_guards(connection: Connection, report: MigrationReport) -> None:
+    """Compare what is there with what a fresh database has; tenants that are not at this release are left out."""
+    rows = await fetch_rows(connection, "control", "list_schemas")
+    names = {row["schema_name"]: row["name"] for row in rows}
+    async with connection.transaction():
+        await lock_roles(connection)
+        report.mended, left = await mend(connection, CONTROL)
+    if left is not None:
+        raise DatabaseUnsafe(
+            f"What holds the tenants' boundary could not be mended: {describe_deviations([left])}. Run `zaptik "
+            "migrate` as a role that may, or undo it by hand."
+        )
+    untouched = {failure["tenant"] for failure in report.failed}
+    for deviation in await read_tenant_deviations(connection):
+        name = names.get(deviation.place)
+        if name is None or name in untouched:
+            continue
+        async with connection.transaction():
+            await lock_roles(connection)
+            done, left = await mend(connection, deviation.place)
+        report.mended += done
+        if left is not None:
+            report.failed.append({"tenant": name, "error": describe_deviations([left])})
 
 
 async def _migrate_control(connection: Connection, *, app_url: str | None, today: date) -> int:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import psycopg
+
 from jobs.errors import DatabaseUnsafe, NotMigrated
 from schema import latest_version
-from worker.postgres.connection import Connection, fetch_row, fetch_rows
+from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows
+from worker.postgres.guards import (
+    CONTROL,
+    Deviation,
+    describe_deviations,
+    read_deviation,
+    read_tenant_deviations,
+)
 from worker.postgres.provision import read_version
 
 
@@ -32,3 +41,27 @@ async def check_database(connection: Connection) -> None:
             f"The control schema is at version {version} and this release needs {needed}: run `zaptik migrate` "
             "with ZAPTIK_ADMIN_DATABASE_URL set."
         )
+    # Last: what is compared is what this release's migrations make.
+    if deviations := await read_deviations(connection):
+        raise DatabaseUnsafe(
+            f"What holds the tenants' boundary is not what `zaptik migrate` made: {describe_deviations(deviations)}. "
+            "Find out who changed it, and run `zaptik migrate` as an administrator."
+        )
+
+
+async def read_deviations(connection: Connection) -> list[Deviation]:
+    """Compare `control`, the roles, and the schemas of tenants that are of this release; the app may."""
+    control = await read_deviation(connection, CONTROL)
+    tenants = await read_tenant_deviations(connection)
+    ours = [one for one in tenants if await _is_of_this_release(connection, one.place)]
+    return [control, *ours] if control else ours
+
+
+async def _is_of_this_release(connection: Connection, tenant_schema: str) -> bool:
+    """Say whether a tenant's schema is one that this process works on; unless it says so itself, it counts as one."""
+    try:
+        async with as_tenant(connection, tenant_schema):
+            version = await read_version(connection, "tenant", tenant_schema)
+    except psycopg.errors.InsufficientPrivilege:
+        return True
+    return version == latest_version("tenant")
