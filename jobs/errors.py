@@ -15,7 +15,7 @@ Nothing here knows a library: each adapter in `worker` translates its library's 
     │   ├── InstanceAsleep  TableDenied  TableAbsent  ResponseInvalid  OrderIgnored  PredicateIgnored
     │   ├── TransactionCancelled
     └── RunFailure             the run itself
-        ├── RunLive  LeaseLost  RunGaveUp  OutsideSurface
+        ├── RunLive  LeaseLost  RunGaveUp  OutsideSurface  CredentialsReplaced
 
 Each leaf says a `code` (stable, a label of metrics), whether a `retry` helps (now, later, never) and whose
 move it is (`audience`). The message says what could not be done, with which identifier, and what to do next;
@@ -348,6 +348,13 @@ class RunGaveUp(RunFailure):
 
     code = "gave_up"
     retry = "never"
+
+
+class CredentialsReplaced(RunFailure):
+    """The instance refused credentials that others have replaced meanwhile: the run goes on with those."""
+
+    code = "credentials_replaced"
+    retry = "now"
 
 
 class OutsideSurface(RunFailure):

@@ -58,7 +58,7 @@ _DOCUMENTS = {
                    "every_seconds": 3600, "schema": "tenant_acme",
                    "tenant_id": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10"},
     "tenant list": {"tenants": ["each as `tenant add`"]},
-    "credential set": {"tenant": "acme", "version": 1, "key_id": "k-3f9c27d1a0b4"},
+    "credential set": {"tenant": "acme", "version": 1, "key_id": "k-3f9c27d1a0b4", "tried": True, "state": "active"},
     "sync": {"tenant": "acme", "request": 7},
     "runs": {"runs": ["each as `sync --wait`"]},
     "revision list": {"revisions": [

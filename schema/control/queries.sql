@@ -166,6 +166,12 @@ UPDATE control.tenant SET state = %(state)s, state_reason = %(reason)s,
     next_due_at = CASE WHEN %(state)s = 'active' THEN clock_timestamp() ELSE next_due_at END
 WHERE tenant_id = %(tenant_id)s::uuid
 
+-- name: let_run_with_credentials
+-- Let a tenant run, at once, that waited for credentials or has other ones now; no row where a person paused it.
+UPDATE control.tenant SET state = 'active', state_reason = NULL, next_due_at = clock_timestamp()
+WHERE tenant_id = %(tenant_id)s::uuid AND state IN ('awaiting_credentials', 'active', 'paused')
+  AND NOT (state = 'paused' AND state_reason = %(by_a_person)s) RETURNING tenant_id
+
 -- name: insert_event
 -- Write one audit event of an act outside a run.
 INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)

@@ -160,6 +160,52 @@ def test_a_second_401_with_a_fresh_token_is_a_rejection(
     assert told[-1].fields["code"] == "credentials_rejected"
 
 
+def test_many_tasks_that_are_refused_together_ask_for_one_token_more(
+    certificates: Certificates, told: list[Event]
+) -> None:
+    """The instance gives the same text again while a token lives, and refuses it to all."""
+
+    async def main() -> None:
+        together = asyncio.Barrier(4)
+
+        async def refuse(writer: asyncio.StreamWriter) -> None:
+            await together.wait()
+            writer.write(REFUSED)
+
+        async with (
+            ScriptedInstance(certificates, [refuse]) as instance,
+            open_reader(instance.url, certificates) as client,
+        ):
+            outcomes = await asyncio.gather(*(fetch(client, told) for _ in range(4)), return_exceptions=True)
+            assert [isinstance(one, CredentialsRejected) for one in outcomes] == [True] * 4
+            assert (len(instance.token_posts), len(instance.asked)) == (2, 8)
+
+    asyncio.run(main())
+
+
+def test_a_crawl_longer_than_a_tokens_life_goes_from_token_to_token(
+    certificates: Certificates, told: list[Event]
+) -> None:
+    """With a lifetime of a second each is used to its end: what is left shrinks, and nothing loops."""
+    lives: list[Play] = [grant(f"token-{number}", expires_in=1) for number in range(1, 4)]
+
+    async def main() -> None:
+        clock = [0.0]
+        tokens = TokenStore(clock=lambda: clock[0])
+        async with (
+            ScriptedInstance(certificates, [page(ID)], lives) as instance,
+            open_reader(instance.url, certificates, tokens=tokens) as client,
+        ):
+            for _ in range(9):
+                await fetch(client, told)
+                clock[0] += 0.4
+            used = [heard.bearer for heard in instance.asked]
+            assert used == [f"token-{number}" for number in (1, 1, 1, 2, 2, 2, 3, 3, 3)]
+            assert len(instance.token_posts) == 3
+
+    asyncio.run(main())
+
+
 def test_a_token_that_came_dying_and_is_refused_rejects_no_credentials(
     certificates: Certificates, told: list[Event]
 ) -> None:
@@ -218,7 +264,6 @@ def test_a_wrong_secret_is_said_once_with_what_to_check(
                 "credential set",
                 "client.credential.grant_type.enabled",
                 "application user",
-                "resume",
             ):
                 assert said in str(outcomes[0])
 

@@ -81,6 +81,21 @@ def test_a_dropped_token_is_not_given_again_and_another_ones_drop_is_nothing() -
     assert (second.text, obtain(store, endpoint).text) == ("canary-2", "canary-2")
 
 
+def test_a_token_that_was_asked_for_again_is_another_even_with_the_same_text() -> None:
+    store, asked = TokenStore(), []
+
+    async def same() -> Token:
+        asked.append(1)
+        return Token("canary", 1799)
+
+    first = obtain(store, same)
+    store.drop(KEY, first)
+    second = obtain(store, same)
+    store.drop(KEY, first)
+    assert obtain(store, same) is second
+    assert len(asked) == 2
+
+
 def test_keys_have_their_own_tokens() -> None:
     store, endpoint = TokenStore(), Endpoint()
 

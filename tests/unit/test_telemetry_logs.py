@@ -70,6 +70,26 @@ def test_of_a_librarys_exception_only_the_type_is_written() -> None:
     assert "secret" not in stream.getvalue()
 
 
+def test_of_a_librarys_warning_the_words_and_the_numbers_are_written() -> None:
+    stream = io.StringIO()
+    configure_logs(form="json", level="info", stream=stream)
+    logger = logging.getLogger("some.library")
+    logger.warning("row %r refused %d times by %s", "secret", 3, "secret")
+    logger.warning("Task exception was never retrieved\nfuture: <Task exception=ValueError('secret')>")
+    logger.warning("only %d", "secret")
+    logger.warning("100 % sure")
+    logger.warning("%(who)s", {"who": "secret"})
+    logger.warning(ValueError("secret"))
+    assert [line["message"] for line in read_lines(stream)] == [
+        "row '…' refused 3 times by …",
+        "Task exception was never retrieved",
+        "only %d",
+        "100 % sure",
+        "%(who)s",
+        "ValueError",
+    ]
+
+
 @pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "dramatiq", "psycopg"])
 def test_what_a_library_tells_at_info_is_not_written(name: str) -> None:
     stream = io.StringIO()

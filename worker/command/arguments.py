@@ -172,13 +172,18 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
         credential,
         "set",
         credentials.set_credential,
-        "seal and store a client id and secret, and let the tenant run",
+        "try a client id and secret, seal and store them, and let the tenant run",
     )
     store.add_argument("--client-id", required=True, metavar="ID")
     store.add_argument(
         "--client-secret-stdin",
         action="store_true",
         help="read the secret from standard input, not from a prompt",
+    )
+    store.add_argument(
+        "--no-try",
+        action="store_true",
+        help="store without asking the instance for a token first, as where this machine cannot reach it",
     )
     for parser in (pause, resume, store):
         parser.add_argument("name", metavar="NAME")

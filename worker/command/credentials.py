@@ -5,67 +5,93 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+import warnings
 
 from jobs.errors import SecretMissing, WrongArguments
-from jobs.events import CREDENTIAL_STORED, Event
+from jobs.events import CREDENTIAL_STORED, TENANT_RESUMED, Event
 from worker.command.database import ask_as_app
 from worker.command.output import Output
+from worker.command.parts import build_parts
 from worker.postgres import tenants
 from worker.postgres.connection import Connection, in_tenant_rows
 from worker.postgres.keys import check_workers_hold
-from worker.postgres.tenants import StoredCredentials
+from worker.postgres.tenants import StoredCredentials, Tenant
 from worker.settings import Settings
-from worker.vault import ClientCredentials, Keyring, check_keys_present, read_keyring, seal_credentials
+from worker.sync import Parts, try_credentials
+from worker.vault import ClientCredentials, check_keys_present, seal_credentials
 
 _LONGEST_SECRET = 4096
 
 
 def set_credential(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
-    """Seal a client id and secret under the tenant's data key, store them, and let the tenant run."""
+    """Try a client id and secret, seal them under the tenant's data key, store them, and let the tenant run.
+
+    What the instance refuses is not stored.
+    """
     if not asked.client_id.strip() or not asked.client_id.isprintable():
         raise WrongArguments(
             "--client-id is empty or no text: copy it from the OAuth client on the instance."
         )
     # The secret first: the keyring is not in memory while somebody types.
     credentials = ClientCredentials(asked.client_id, _read_secret(from_stdin=asked.client_secret_stdin))
-    keyring = read_keyring(settings)
-    version, key_id = ask_as_app(
-        settings, lambda connection: _store(connection, asked.name, credentials, keyring)
+    parts = build_parts(settings, command="credential set")
+
+    async def keep(connection: Connection) -> tuple[StoredCredentials, Tenant]:
+        check_keys_present(parts.keyring, await tenants.read_key_ids(connection))
+        await check_workers_hold(connection, parts.keyring.now().primary)
+        tenant = await tenants.find_tenant(connection, asked.name)
+        if not asked.no_try:
+            output.say(f"zaptik: asking {tenant.url} for a token")
+            await try_credentials(parts, connection, tenant, credentials)
+        stored = await _store(parts, connection, tenant, credentials)
+        return stored, await tenants.find_tenant(connection, asked.name)
+
+    stored, tenant = ask_as_app(settings, keep)
+    output.document(
+        {
+            "tenant": tenant.name,
+            "version": stored.version,
+            "key_id": stored.key_id,
+            "tried": not asked.no_try,
+            "state": tenant.state,
+        }
     )
-    output.document({"tenant": asked.name, "version": version, "key_id": key_id})
-    output.lines([f"credentials of {asked.name} stored, version {version}, under {key_id}"])
+    tried = "not tried" if asked.no_try else "tried"
+    output.lines(
+        [f"credentials of {tenant.name} {tried} and stored, version {stored.version}, under {stored.key_id}"]
+    )
+    if tenant.state == "paused":
+        output.say(
+            f"zaptik: {tenant.name} stays paused, {tenant.state_reason}; next, `zaptik tenant resume {tenant.name}`"
+        )
     return 0
 
 
 async def _store(
-    connection: Connection, name: str, credentials: ClientCredentials, keyring: Keyring
-) -> tuple[int, str]:
-    check_keys_present(keyring, await tenants.read_key_ids(connection))
-    await check_workers_hold(connection, keyring.primary)
-    tenant = await tenants.find_tenant(connection, name)
+    parts: Parts, connection: Connection, tenant: Tenant, credentials: ClientCredentials
+) -> StoredCredentials:
     reference = str(tenant.tenant_id)
     async with in_tenant_rows(connection, tenant.tenant_id):
         sealed = seal_credentials(
-            keyring,
+            parts.keyring,
             credentials,
             tenant=reference,
             version=await tenants.next_credential_version(connection, tenant.tenant_id),
             wrapped_data_key=await tenants.read_data_key(connection, tenant.tenant_id),
         )
         stored = StoredCredentials(sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key)
-        await tenants.store_credentials(connection, tenant.tenant_id, stored)
+        may_run = await tenants.store_credentials(connection, tenant.tenant_id, stored)
         fields = {"version": sealed.version, "key_id": sealed.key_id}
-        await tenants.insert_events(connection, [Event(CREDENTIAL_STORED, fields, tenant=reference)])
-    return sealed.version, sealed.key_id
+        events = [Event(CREDENTIAL_STORED, fields, tenant=reference)]
+        if may_run and tenant.state == "paused":
+            events.append(Event(TENANT_RESUMED, {"reason": "credentials"}, tenant=reference))
+        await tenants.insert_events(connection, events)
+    return stored
 
 
 def _read_secret(*, from_stdin: bool) -> str:
     """Read the secret where no list of processes and no shell history shows it."""
-    if not from_stdin and not sys.stdin.isatty():
-        raise SecretMissing(
-            "give the secret on standard input with --client-secret-stdin, or call from a terminal."
-        )
-    secret = sys.stdin.read(_LONGEST_SECRET + 1) if from_stdin else getpass.getpass("client secret: ")
+    secret = sys.stdin.read(_LONGEST_SECRET + 1) if from_stdin else _ask_for_secret()
     secret = secret.rstrip("\r\n")
     if not secret or not secret.isprintable() or len(secret) >= _LONGEST_SECRET:
         raise SecretMissing(
@@ -73,3 +99,16 @@ def _read_secret(*, from_stdin: bool) -> str:
             "alone."
         )
     return secret
+
+
+def _ask_for_secret() -> str:
+    """Ask on a terminal that does not show what is typed."""
+    missing = "give the secret on standard input with --client-secret-stdin, or call from a terminal."
+    if not sys.stdin.isatty():
+        raise SecretMissing(missing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)  # it would go on and show what is typed
+        try:
+            return getpass.getpass("client secret: ")
+        except (getpass.GetPassWarning, EOFError):
+            raise SecretMissing(missing) from None

@@ -8,34 +8,25 @@ from typing import Any
 
 from jobs.errors import ErrorDocument
 from jobs.examination import EMPTY, Examined, name_missing
-from jobs.surface import read_surface
 from worker.command.database import ask_as_app
 from worker.command.documents import describe_examination
 from worker.command.output import Output, align
+from worker.command.parts import build_parts
 from worker.postgres import reading, tenants
 from worker.postgres.connection import Connection
-from worker.servicenow import build_trust
 from worker.settings import Settings
-from worker.sync import Examination, Parts, examine_tenant
-from worker.vault import check_keys_present, read_keyring
+from worker.sync import Examination, examine_tenant
+from worker.vault import check_keys_present
 
 _FAILED, _IN_PART = 1, 3
 
 
 def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """Examine a tenant's instance; 1 where the credentials give no token, 3 where something is missing."""
-    keyring = read_keyring(settings)
-    parts = Parts(
-        settings=settings,
-        keyring=keyring,
-        trust=build_trust(settings.ca_file),
-        surface=read_surface(),
-        worker="doctor",
-        emit=lambda _event: None,  # a command logs nothing; what is audited is in the audit trail
-    )
+    parts = build_parts(settings, command="doctor")
 
     async def look(connection: Connection) -> tuple[Examination, list[dict[str, Any]]]:
-        check_keys_present(keyring, await tenants.read_key_ids(connection))
+        check_keys_present(parts.keyring, await tenants.read_key_ids(connection))
         tenant = await tenants.find_tenant(connection, asked.name)
         last = await reading.read_runs(connection, tenant, limit=1)
         found = await examine_tenant(

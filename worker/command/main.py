@@ -11,6 +11,7 @@ from jobs.errors import Failure, UsageFailure
 from worker.command.arguments import parse_arguments
 from worker.command.output import Output
 from worker.settings import read_settings
+from worker.telemetry import name_frames
 from worker.vault import harden_process
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("psycopg").setLevel(
         logging.CRITICAL
     )  # it warns of a connection cut short by a full pipe
+    logging.lastResort = None  # it would print what libraries say, with exceptions' texts
     try:
         asked = parse_arguments(given)
         settings = read_settings(os.environ)
@@ -44,6 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard_output()
         output.say(f"zaptik: what was asked for cannot be written: {error.strerror}")
+        return FAILED
+    except Exception as raised:  # noqa: BLE001  its text and its locals could hold what nobody may read
+        defect = Failure(
+            f"A defect of ours: {type(raised).__name__} at {', '.join(name_frames(raised)[-3:])}. Please report it."
+        )
+        output.say(f"zaptik: {defect.message}")
+        output.document({"error": defect.document()})
         return FAILED
     return code
 

@@ -119,8 +119,7 @@ async def _refuse_paused(connection: Connection, tenant: Tenant) -> NoReturn:
     last = await reading.read_runs(connection, tenant, limit=1)
     if last and last[0]["error"] and last[0]["error"]["code"] == CredentialsRejected.code:
         raise CredentialsRejected(
-            f"{tenant.name} is paused since its last run: {last[0]['error']['message']} New credentials "
-            f"(`zaptik credential set {tenant.name}`) let it run again."
+            f"{tenant.name} is paused since its last run: {last[0]['error']['message']}"
         )
     raise TenantPaused(
         f"{tenant.name} is paused ({tenant.state_reason}): `zaptik tenant resume {tenant.name}` lets it run again."

@@ -53,7 +53,7 @@ def _change(name: str, settings: Settings, output: Output, *, state: str) -> int
     async def change(connection: Connection) -> Tenant:
         tenant = await tenants.find_tenant(connection, name)
         kind = TENANT_RESUMED if state == "active" else TENANT_PAUSED
-        reason = None if state == "active" else "by a person"
+        reason = None if state == "active" else tenants.BY_A_PERSON
         has_credentials = await tenants.read_credentials(connection, tenant.tenant_id) is not None
         to = "awaiting_credentials" if state == "active" and not has_credentials else state
         async with in_tenant_rows(connection, tenant.tenant_id):

@@ -36,7 +36,7 @@ from worker.postgres.connection import Connection, open_connection
 from worker.postgres.safety import check_database
 from worker.queue import Doorbell
 from worker.settings import Settings
-from worker.telemetry import Health, Metrics, MetricsServer, configure_logs, log_event
+from worker.telemetry import Health, Metrics, MetricsServer, configure_logs, log_event, tell_strays
 
 Kind = Literal["worker", "scheduler"]
 T = TypeVar("T")
@@ -114,6 +114,7 @@ class Process:
     def running(self) -> Iterator[None]:
         """Be a process: from the first signal handler to the last log line."""
         configure_logs(form=self.settings.log_format, level=self.settings.log_level)
+        tell_strays(self.emit)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         host, port = self.settings.metrics_host, self.settings.metrics_port

@@ -13,6 +13,9 @@ from jobs.names import is_tenant_name, schema_name
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
 from worker.postgres.migrate import provision_schema
 
+BY_A_PERSON = "by a person"
+"""Why a tenant is paused that somebody paused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
@@ -98,8 +101,11 @@ async def next_credential_version(connection: Connection, tenant_id: UUID) -> in
     return int(await fetch_value(connection, "control", "next_credential_version", tenant_id=tenant_id))
 
 
-async def store_credentials(connection: Connection, tenant_id: UUID, stored: StoredCredentials) -> None:
-    """Keep sealed credentials under a new version and let the tenant run. In the tenant's rows."""
+async def store_credentials(connection: Connection, tenant_id: UUID, stored: StoredCredentials) -> bool:
+    """Keep sealed credentials under a new version and let the tenant run. In the tenant's rows.
+
+    False where a person paused it, which new credentials do not end.
+    """
     await fetch_rows(
         connection, "control", "store_data_key",
         tenant_id=tenant_id, key_id=stored.key_id, wrapped=stored.wrapped_data_key,
@@ -108,9 +114,10 @@ async def store_credentials(connection: Connection, tenant_id: UUID, stored: Sto
         connection, "control", "store_credential",
         tenant_id=tenant_id, version=stored.version, envelope=stored.envelope,
     )  # fmt: skip
-    await fetch_rows(
-        connection, "control", "change_tenant_state", tenant_id=tenant_id, state="active", reason=None
+    let_run = await fetch_rows(
+        connection, "control", "let_run_with_credentials", tenant_id=tenant_id, by_a_person=BY_A_PERSON
     )
+    return bool(let_run)
 
 
 async def read_credentials(connection: Connection, tenant_id: UUID) -> StoredCredentials | None:

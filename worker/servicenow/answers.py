@@ -86,7 +86,7 @@ def check_table_answer(answer: Answer, asked: Asked, *, table: str) -> None:
         case HTTPStatus.UNAUTHORIZED:
             raise TokenRefused(
                 f"{asked} refused a token that it had just given: see that the user of the OAuth application is "
-                "active, not locked out, and may use web services; then resume the tenant."
+                "active, not locked out, and may use web services."
             )
         case HTTPStatus.FORBIDDEN:
             raise TableDenied(_describe_denial(answer, asked, table=table))

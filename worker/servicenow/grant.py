@@ -74,6 +74,5 @@ def _describe_refusal(status: int, error: str, asked: Asked) -> str:
     return (
         f"{asked} refused the client id and secret (status {status}{word}) and hides the reason. Check, in this order: "
         f"the secret stored here is the instance's (`zaptik credential set`); its system property {_PROPERTY} is true; "
-        "its OAuth client has an OAuth application user, who is active and need not reset a password. Then resume the "
-        "tenant."
+        "its OAuth client has an OAuth application user, who is active and need not reset a password."
     )

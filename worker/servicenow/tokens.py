@@ -70,10 +70,14 @@ class TokenStore:
         raise TypeError("tokens are not pickled")
 
     def drop(self, key: TokenKey, token: Token) -> None:
-        """Forget a token that the instance refused, unless another stands in its place by now."""
+        """Forget a token that the instance refused, unless another stands in its place by now.
+
+        One that was asked for again is another, even if the instance gave the same text: of many tasks that were
+        refused with the first, one alone asks.
+        """
         with self._lock:
             held = self._held.get(key)
-            if held is not None and held.token.text == token.text:
+            if held is not None and held.token is token:
                 del self._held[key]
 
     async def obtain(self, key: TokenKey, fetch: FetchToken) -> Token:

@@ -3,5 +3,6 @@
 from worker.sync.doctor import Examination, examine_tenant
 from worker.sync.parts import Parts
 from worker.sync.slice import run_slice
+from worker.sync.trying import try_credentials
 
-__all__ = ["Examination", "Parts", "examine_tenant", "run_slice"]
+__all__ = ["Examination", "Parts", "examine_tenant", "run_slice", "try_credentials"]

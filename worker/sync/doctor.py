@@ -6,7 +6,6 @@ pace that the instance asked of its last reader, so that it can be done while a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +17,6 @@ from jobs.errors import (
     ErrorDocument,
     Failure,
     InstanceFailure,
-    InstanceThrottled,
     ResponseInvalid,
     TableDenied,
 )
@@ -33,20 +31,17 @@ from jobs.examination import (
 from jobs.page import Position
 from jobs.surface import Table
 from jobs.verdict import Verdict, judge_failure
-from worker.postgres import tenants
-from worker.postgres.connection import Connection, in_tenant_rows
+from worker.postgres.connection import Connection
 from worker.postgres.discovering import Described
 from worker.postgres.pace import read_pace
 from worker.postgres.tenants import Tenant
 from worker.servicenow import Client
 from worker.sync.canaries import send_canaries
 from worker.sync.discovery import Discoverer
-from worker.sync.opening import open_instance, open_stored, plan_limits
-from worker.sync.pace import kept_pace
+from worker.sync.opening import check_no_pause, open_patiently, open_stored
 from worker.sync.parts import Parts
+from worker.sync.record import Record
 from worker.sync.whole import fetch_whole
-
-_LONGEST_WAIT_SECONDS = 10.0  # somebody sits before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +70,12 @@ async def examine_tenant(
     try:
         found = await doctor.examine()
         missing = sum(not table.is_fine for table in found.tables)
-        doctor.emit(
+        doctor.record.emit(
             Event(DOCTOR_ENDED, {"ok": found.is_fine, "tables": len(found.tables), "missing": missing})
         )
         return found
     finally:
-        await doctor.record()
+        await doctor.record.write()
 
 
 class _Doctor:
@@ -94,22 +89,9 @@ class _Doctor:
         self._tenant = tenant
         self._tell = tell
         self._surface = parts.surface.with_values(parts.settings.property_names)
-        self._unwritten: list[Event] = []
+        self.record = Record(parts.emit, connection, tenant.tenant_id)
         self._tables: list[Examined] = []
         self._stopped: Failure | None = None
-
-    def emit(self, event: Event) -> None:
-        bound = Event(event.kind, event.fields, tenant=str(self._tenant.tenant_id))
-        if event.kind.audited:
-            self._unwritten.append(bound)
-        self._parts.emit(bound)
-
-    async def record(self) -> None:
-        """Write the audit events so far: each request of a table is recorded before the next table is asked for."""
-        events, self._unwritten = self._unwritten, []
-        if events:
-            async with in_tenant_rows(self._connection, self._tenant.tenant_id):
-                await tenants.insert_events(self._connection, events)
 
     async def examine(self) -> Examination:
         try:
@@ -120,43 +102,19 @@ class _Doctor:
     async def _examine(self) -> Examination:
         tenant, parts = self._tenant, self._parts
         pace = await read_pace(self._connection, tenant.tenant_id)
-        if pace.cooldown_seconds:
-            raise InstanceThrottled(
-                f"The instance of {tenant.name} asked for a pause, of which {math.ceil(pace.cooldown_seconds)} s are "
-                "left: nothing was asked. Call again when it is over.",
-                after_seconds=pace.cooldown_seconds,
-            )
+        check_no_pause(pace, tenant)
         opened = await open_stored(
-            parts, self._connection, tenant_id=tenant.tenant_id, tenant=tenant.name, emit=self.emit
+            parts, self._connection, tenant_id=tenant.tenant_id, tenant=tenant.name, emit=self.record.emit
         )
-        await self.record()
-        most = plan_limits(parts)
-        limits = replace(
-            most,
-            page_rows=min(most.page_rows, LOOK_ROWS),
-            concurrency=1,
-            longest_wait_seconds=_LONGEST_WAIT_SECONDS,
-        )
-        async with (
-            open_instance(
-                parts, opened, tenant_id=tenant.tenant_id, url=tenant.url, limits=limits, pace=pace
-            ) as client,
-            kept_pace(
-                client,
-                pace,
-                tenant_id=tenant.tenant_id,
-                url=parts.settings.require_database_url(),
-                emit=parts.emit,
-                tables=None,
-            ),
-        ):
+        await self.record.write()
+        async with open_patiently(parts, opened, tenant, pace=pace, most_rows=LOOK_ROWS) as client:
             return await self._ask(client)
 
     async def _ask(self, client: Client) -> Examination:
-        scope = await client.fetch_scope(emit=self.emit)
+        scope = await client.fetch_scope(emit=self.record.emit)
         honesty = Honesty()
         try:
-            honesty = await send_canaries(client, self._surface, emit=self.emit)
+            honesty = await send_canaries(client, self._surface, emit=self.record.emit)
         except InstanceFailure as failure:
             self._stopped = failure
         await self._look_at_all(client, self._surface.tables.values())
@@ -173,14 +131,14 @@ class _Doctor:
     async def _look_at_all(self, client: Client, tables: Iterable[Table]) -> None:
         for table in tables:
             verdict = await self._look(client, table)
-            await self.record()
+            await self.record.write()
             self._note(describe_table(table, verdict))
 
     async def _look(self, client: Client, table: Table) -> Verdict:
         """Look at one table; once the instance as a whole gave no answer, nothing more is asked."""
         if self._stopped is None:
             try:
-                fetched = await client.fetch_page(table, Position(), emit=self.emit)
+                fetched = await client.fetch_page(table, Position(), emit=self.record.emit)
                 counted = await self._count(client, table)
                 return judge_look(table, fetched.page.rows, counted=counted, limit_rows=fetched.limit_rows)
             except OF_A_TABLE as failure:
@@ -191,7 +149,7 @@ class _Doctor:
 
     async def _count(self, client: Client, table: Table) -> int | None:
         try:
-            return await client.fetch_count(table, emit=self.emit)
+            return await client.fetch_count(table, emit=self.record.emit)
         except (TableDenied, ResponseInvalid):
             return None
 
@@ -200,7 +158,7 @@ class _Doctor:
         try:
             names = await self._fetch_names(client)
             found = await Discoverer(
-                client, self._surface, self.emit, known={}, keep=_forget, must_pause=lambda: False
+                client, self._surface, self.record.emit, known={}, keep=_forget, must_pause=lambda: False
             ).discover(names)
         except InstanceFailure:
             return  # the table of their names was looked at, and tells of it
@@ -215,7 +173,7 @@ class _Doctor:
             return []
         table = self._surface.tables[discovery.named_in]
         named = replace(table, fields=("sys_id", discovery.field), references={})
-        rows = (await fetch_whole(client, named, emit=self.emit)).rows
+        rows = (await fetch_whole(client, named, emit=self.record.emit)).rows
         return sorted({row.get(discovery.field, "").strip() for row in rows})
 
     def _note(self, examined: Examined) -> None:

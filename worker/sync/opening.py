@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from jobs.errors import CredentialsMissing, KeyMissing
+from jobs.errors import CredentialsMissing, InstanceThrottled, KeyMissing
 from jobs.events import CREDENTIAL_OPENED, Emit, Event
 from jobs.pace import Pace
 from worker.postgres import tenants
 from worker.postgres.connection import Connection
+from worker.postgres.tenants import Tenant
 from worker.servicenow import Client, Limits, open_client
+from worker.sync.pace import kept_pace
 from worker.sync.parts import Parts
 from worker.vault import ClientCredentials, SealedCredentials, open_credentials
 
 _BACKOFF_SECONDS = 1.0  # the ceiling of a request's first wait before another try
+_LONGEST_WAIT_SECONDS = 10.0  # where somebody sits before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +94,41 @@ def open_instance(
         pace=pace,
         sleep=sleep,
     )
+
+
+def check_no_pause(pace: Pace, tenant: Tenant) -> None:
+    """Raise InstanceThrottled while the instance wants nothing asked."""
+    if pace.cooldown_seconds:
+        raise InstanceThrottled(
+            f"The instance of {tenant.name} asked for a pause, of which {math.ceil(pace.cooldown_seconds)} s are "
+            "left: nothing was asked. Call again when it is over.",
+            after_seconds=pace.cooldown_seconds,
+        )
+
+
+@asynccontextmanager
+async def open_patiently(
+    parts: Parts, opened: Opened, tenant: Tenant, *, pace: Pace, most_rows: int | None = None
+) -> AsyncIterator[Client]:
+    """Open a client for a command: one request at a time, no long waits, and what it learns of the pace is kept."""
+    most = plan_limits(parts)
+    limits = replace(
+        most,
+        page_rows=min(most.page_rows, most_rows or most.page_rows),
+        concurrency=1,
+        longest_wait_seconds=_LONGEST_WAIT_SECONDS,
+    )
+    async with (
+        open_instance(
+            parts, opened, tenant_id=tenant.tenant_id, url=tenant.url, limits=limits, pace=pace
+        ) as client,
+        kept_pace(
+            client,
+            pace,
+            tenant_id=tenant.tenant_id,
+            url=parts.settings.require_database_url(),
+            emit=parts.emit,
+            tables=None,
+        ),
+    ):
+        yield client

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-import traceback
 from datetime import UTC, datetime
-from pathlib import Path
 
-from jobs.errors import CredentialsMissing, CredentialsRejected, Failure, LeaseLost
+from jobs.errors import CredentialsMissing, CredentialsRejected, CredentialsReplaced, Failure, LeaseLost
 from jobs.events import (
     DEPENDENCY_AWAY,
-    FAILURE_UNFORESEEN,
     RUN_ENDED,
     RUN_FENCED,
     RUN_RETRIED,
@@ -24,23 +21,28 @@ from worker.postgres.connection import Connection, in_tenant_rows, open_connecti
 from worker.postgres.runs import ClaimedRun
 from worker.sync.parts import Parts
 from worker.sync.trail import Trail
+from worker.telemetry import describe_unforeseen
 
 _PAUSING = (CredentialsMissing, CredentialsRejected)
-_ROOT = Path(__file__).parents[2]
-_OURS = ("jobs", "schema", "worker")  # beside them, once installed, stand all libraries
-_FRAMES = 12
 
 
-async def settle_failure(parts: Parts, run: ClaimedRun, trail: Trail, raised: Exception) -> None:
+async def settle_failure(
+    parts: Parts, run: ClaimedRun, trail: Trail, raised: Exception, *, credentials_version: int | None
+) -> None:
     """Bring what a slice raised into the run's row, on a new connection; nothing is raised.
 
-    Where the database is away too, the lease runs out and the scheduler offers the run again.
+    `credentials_version` is that of the credentials it opened, None where it opened none. Where the database is away
+    too, the lease runs out and the scheduler offers the run again.
     """
     failure = _foresee(parts, raised)
     try:
         async with open_connection(parts.settings.require_database_url(), purpose="settle") as connection:
             await _record_unwritten(connection, run, trail)
-            await _settle(parts, connection, run, failure)
+            if isinstance(failure, _PAUSING):
+                failure = await _describe_refusal(connection, run, failure, credentials_version)
+            is_ours = await _settle(parts, connection, run, failure)
+            if is_ours and isinstance(failure, _PAUSING):
+                await _pause(parts, connection, run, failure, credentials_version)
     except Failure as again:
         parts.emit(Event(DEPENDENCY_AWAY, {"dependency": "PostgreSQL", "error": again.message}))
 
@@ -68,7 +70,8 @@ async def _record_unwritten(connection: Connection, run: ClaimedRun, trail: Trai
     taken.mark_written()
 
 
-async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure: Failure) -> None:
+async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure: Failure) -> bool:
+    """Bring the failure into the run's row; False where another worker holds the run by now."""
     settings = parts.settings
     fate = plan_fate(
         failure,
@@ -80,12 +83,44 @@ async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure
     )
     if isinstance(failure, LeaseLost) or not await runs.release_failed(connection, run, fate):
         await _record(parts, connection, run, RUN_FENCED, {})
-        return
+        return False
     _tell_fate(parts, run, fate)
-    if isinstance(failure, _PAUSING):
-        async with in_tenant_rows(connection, run.tenant_id):
-            await tenants.change_state(connection, run.tenant_id, "paused", reason=failure.message)
-            await _record(parts, connection, run, TENANT_PAUSED, {"reason": failure.code})
+    return True
+
+
+async def _describe_refusal(
+    connection: Connection, run: ClaimedRun, failure: Failure, version: int | None
+) -> Failure:
+    """Say what to do next; that the run goes on, where others have replaced the credentials it had."""
+    if await _read_newest_version(connection, run) != version:
+        return CredentialsReplaced(
+            f"{run.tenant} was given other credentials while this run had the earlier ones, which the instance "
+            "refused: it goes on with the new ones."
+        )
+    if isinstance(failure, CredentialsMissing):
+        return failure
+    return CredentialsRejected(
+        f"{failure.message} {run.tenant} is paused until somebody acts: `zaptik credential set {run.tenant}` with what "
+        f"the instance takes, or `zaptik tenant resume {run.tenant}` once the instance takes what is stored."
+    )
+
+
+async def _pause(
+    parts: Parts, connection: Connection, run: ClaimedRun, failure: Failure, version: int | None
+) -> None:
+    """Hold the tenant, unless it was given other credentials at the last moment."""
+    async with in_tenant_rows(connection, run.tenant_id):
+        await tenants.change_state(connection, run.tenant_id, "paused", reason=failure.message)
+        # Asked after the tenant's row is ours: who stores credentials changes it last, and so after this, if at all.
+        if await _read_newest_version(connection, run) != version:
+            await tenants.change_state(connection, run.tenant_id, "active", reason=None)
+            return
+        await _record(parts, connection, run, TENANT_PAUSED, {"reason": failure.code})
+
+
+async def _read_newest_version(connection: Connection, run: ClaimedRun) -> int | None:
+    newest = await tenants.read_credentials(connection, run.tenant_id)
+    return newest.version if newest else None
 
 
 def _tell_fate(parts: Parts, run: ClaimedRun, fate: Fate) -> None:
@@ -115,11 +150,7 @@ def _foresee(parts: Parts, raised: Exception) -> Failure:
     """Give a foreseen failure as it is; of another only its type and our own lines, since its text may hold rows."""
     if isinstance(raised, Failure):
         return raised
-    frames = [
-        f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(raised.__traceback__)
-        if any(Path(frame.filename).is_relative_to(_ROOT / ours) for ours in _OURS)
-    ]
-    name = type(raised).__name__
-    parts.emit(Event(FAILURE_UNFORESEEN, {"where": "slice", "error": name, "frames": frames[-_FRAMES:]}))
-    return Failure(f"A defect of ours: {name}. The log's failure.unforeseen says where; please report it.")
+    parts.emit(describe_unforeseen(raised, where="slice"))
+    return Failure(
+        f"A defect of ours: {type(raised).__name__}. The log's failure.unforeseen says where; please report it."
+    )

@@ -63,6 +63,7 @@ async def _run_slice(parts: Parts, run_id: UUID) -> None:
     lease_seconds = parts.settings.lease_seconds
     run: ClaimedRun | None = None
     trail: Trail | None = None
+    working: _Slice | None = None
     try:
         async with open_connection(database_url, purpose="slice") as connection:
             run = await runs.claim_run(connection, run_id, worker=parts.worker, lease_seconds=lease_seconds)
@@ -70,12 +71,14 @@ async def _run_slice(parts: Parts, run_id: UUID) -> None:
                 return  # a late doorbell: another worker has the run, or it ended
             trail = Trail(parts.emit, tenant=str(run.tenant_id), run=str(run.run_id))
             async with held_lease(database_url, run, lease_seconds=lease_seconds):
-                await _Slice(parts, run, connection, trail).work()
+                working = _Slice(parts, run, connection, trail)
+                await working.work()
     except Exception as raised:  # noqa: BLE001  the one place where a slice's failures end
         if run is None or trail is None:
             tell_unclaimed(parts, raised)
         else:
-            await settle_failure(parts, run, trail, raised)
+            version = working.credentials_version if working else None
+            await settle_failure(parts, run, trail, raised, credentials_version=version)
 
 
 class _Slice:
@@ -90,6 +93,7 @@ class _Slice:
         self._bound = asyncio.timeout(None)
         self._requests_apart = 0
         self._trusts_times = True
+        self.credentials_version: int | None = None
         self._surface = parts.surface.with_values(parts.settings.property_names)
 
     async def work(self) -> None:
@@ -185,6 +189,7 @@ class _Slice:
         opened = await open_stored(
             self._parts, self._connection, tenant_id=run.tenant_id, tenant=run.tenant, emit=self._trail.emit
         )
+        self.credentials_version = opened.version
         await self._record_unwritten()
         return opened
 

@@ -2,7 +2,8 @@
 
 An event of ours is a line with its constant name and its fields. What a library logs passes as
 `library.logged` with its logger and message, warnings and worse alone: httpx tells whole URLs at INFO, httpcore
-cookies at DEBUG. Of an exception only the type passes, since texts and locals can hold customers' rows.
+cookies at DEBUG. Of a message only the words pass, with numbers; of an exception only the type: values, texts and
+locals can hold customers' rows and worse.
 """
 
 from __future__ import annotations
@@ -62,10 +63,11 @@ class _LibraryHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[tuple[str, object], float] = {}
+        self._told: dict[tuple[str, str], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = (record.name, record.msg if isinstance(record.msg, str) else type(record.msg))
+        words = _find_words(record)
+        said = (record.name, words)
         if record.created - self._told.get(said, 0) < _AGAIN_SECONDS:
             return
         self._told[said] = record.created
@@ -73,10 +75,25 @@ class _LibraryHandler(logging.Handler):
         fields = {
             "logger": record.name,
             "severity": record.levelname.lower(),
-            "message": record.getMessage(),
+            "message": _put_numbers(words, record.args),
             "error": raised.__name__ if raised else None,
         }
         log_event(Event(LIBRARY_LOGGED, fields))
+
+
+def _find_words(record: logging.LogRecord) -> str:
+    """Give a message without its values: asyncio, say, puts a task's exception on the second line."""
+    if not isinstance(record.msg, str):
+        return type(record.msg).__name__
+    return record.msg.partition("\n")[0]
+
+
+def _put_numbers(words: str, given: object) -> str:
+    values = given if isinstance(given, tuple) else ()
+    try:
+        return words % tuple(value if isinstance(value, (int, float)) else "…" for value in values)
+    except (TypeError, ValueError):
+        return words  # a place for a number alone, or for a name
 
 
 def _put_event_first(

@@ -16,6 +16,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from jobs import events
+from jobs.errors import CredentialsRejected
 from jobs.events import Event
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
@@ -113,6 +114,11 @@ class Metrics:
             "zaptik_coverage_changes", "Tables whose verdict is another than in the run before.", ("from", "to"),
             registry=self.registry,
         )  # fmt: skip
+        pauses = Counter(
+            "zaptik_tenant_pauses", "Tenants held for a person, by the failure's code.", ("reason",),
+            registry=self.registry,
+        )  # fmt: skip
+        pauses.labels(CredentialsRejected.code)
         for change in _CHANGES:
             changes.labels(change)
         for fate in _FATES:
@@ -130,6 +136,7 @@ class Metrics:
                     changes.labels(change).inc(_number(event, change))
 
         self._on(events.RUN_ENDED, ended)
+        self._on(events.TENANT_PAUSED, lambda event: pauses.labels(_text(event, "reason")).inc())
         self._on(events.REVISION_QUARANTINED, lambda _: quarantines.inc())
         self._on(events.GONE_LOOKED_UP, settled)
         self._on(
