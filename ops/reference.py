@@ -215,9 +215,7 @@ def _build_events() -> list[str]:
 def _build_errors() -> list[str]:
     for module in pkgutil.walk_packages(worker.__path__, "worker."):
         importlib.import_module(module.name)
-    lines = [
-        _ERRORS,
-    ]
+    lines = [_ERRORS]
     kinds = Failure.__subclasses__()
     families = [kind for kind in kinds if kind.__subclasses__()]
     alone: list[type[Failure]] = [Failure, *(kind for kind in kinds if not kind.__subclasses__())]
@@ -253,9 +251,7 @@ def _meaning(kind: type[Failure]) -> str:
 
 
 def _build_metrics() -> list[str]:
-    lines = [
-        _METRICS,
-    ]
+    lines = [_METRICS]
     for process in ("worker", "scheduler"):
         lines += [f"## {process[0].upper()}{process[1:]}", ""]
         lines += build_table(("metric", "type", "labels", "meaning"), _read_metrics(process))

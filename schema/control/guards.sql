@@ -2,35 +2,35 @@
 -- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
 
 -- FUNCTION control.breaker_pause(failures integer) has the body 00b92f466aa12282084981ede85b7f3a
--- FUNCTION control.cancel_run(run uuid) has the body d4603edbb4057a36736b0c70e88582d4
+-- FUNCTION control.cancel_run(run uuid) has the body 9c3b458de4b87dd18f877be53280c8c1
 -- FUNCTION control.check_move() has the body 509f898f7a8b035d8f98143f96b133b9
 -- FUNCTION control.check_no_tenant() has the body bfd702568c1e50c882b4a8727e3c8a76
 -- FUNCTION control.check_one_tenant(reached uuid) has the body 9aa285c5a86d594d5e047d3bad0cfcf1
--- FUNCTION control.claim_due_tenants(batch integer) has the body 9dcbd921450662fef379c89beb5d09ab
--- FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) has the body b636df47e2cdf549e1fd22f08f13df74
--- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body ad246af8975b5fc4199bfcc421730c41
--- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body b39068232fff93f3bb6c7fa3c7237270
--- FUNCTION control.count_runs() has the body d0b854138a9f86bb0d15a1ef3317d4c5
--- FUNCTION control.drop_key(key text) has the body e1eaba9430c7eb9d340d1dc6f61ebeef
--- FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) has the body 706fb4b1b59b43f303d3074a782aaa08
--- FUNCTION control.find_tenant(tenant text) has the body 08cf05473d2b2ca224183b4e1c2f4b23
--- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body 0965f4c9b3c782f56684a0c7f8bc9ddb
--- FUNCTION control.fold_requests(batch integer) has the body 1d2c65289e031da26998fde1ee996888
--- FUNCTION control.hold_key() has the body 195db3c615afda5ae9bfa7ec443b624b
--- FUNCTION control.keys_in_use() has the body bebbbbdd38f831dac2f431d69327fa13
--- FUNCTION control.make_audit_partition(bound text) has the body ff86f36ea2f0659fd80ba17466786fd6
--- FUNCTION control.promote_key(key text) has the body 89621cb667c9d097f1cfc761ad17bb8f
--- FUNCTION control.read_fleet() has the body a4c61e0b8043da6a7cd3d30bcc08cad9
--- FUNCTION control.read_keys() has the body c566104be548a414b69594df419be521
--- FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) has the body 658cbe884f935152b8e9259773f5a275
+-- FUNCTION control.claim_due_tenants(batch integer) has the body f04a9a72d24216d57525096d99704580
+-- FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) has the body 6bc6c8954cda015bc204c0786939a1d8
+-- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body 731fcf52d7196db4dfab47302b4bbb65
+-- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body 99f5b33d8a2d50af149cefa383e52df5
+-- FUNCTION control.count_runs() has the body 5e80d6780dedf949f82acc85fe51803e
+-- FUNCTION control.drop_key(key text) has the body 8f669fe67e4bf7dfa53fba630d79fbd8
+-- FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) has the body 343e8de8ce38d3f607403b427e972637
+-- FUNCTION control.find_tenant(tenant text) has the body 994a47ba9b0da4f79a9561ef3fe8a6d4
+-- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body f8e6568b452db9544043acd81f06400d
+-- FUNCTION control.fold_requests(batch integer) has the body b96335ca1c9a80f6109ea0ff4ebb28f2
+-- FUNCTION control.hold_key() has the body 32da3f5304ad90b61362e626f237ce5e
+-- FUNCTION control.keys_in_use() has the body 5d1186c4f4e27f90e7c870456ca04cd5
+-- FUNCTION control.make_audit_partition(bound text) has the body 8768c4033e8550ab96084421bb484939
+-- FUNCTION control.promote_key(key text) has the body feb89275121ad9614a3db621bb63618e
+-- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc
+-- FUNCTION control.read_keys() has the body 229b7cb484e2269f1fc59fea1c9ab49b
+-- FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) has the body ac6332945c2f2c193b2c32bcbb4e4d4b
 -- FUNCTION control.refuse_change() has the body 5befb533fd1496055e2c4d0813e343de
--- FUNCTION control.register_key(key text) has the body 78900b3d22000ebdef50c5b67b6a0fa1
--- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body d941acaa52a2328dec3179ca24147a80
--- FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) has the body 3d6bbeff4e99db6a5aae9ba3ee0e2683
--- FUNCTION control.request_sync(tenant text, sync_mode text) has the body ee835da7d6936ee954a1d5a848f2bf76
--- FUNCTION control.rescue_runs(max_attempts integer) has the body f774cbfd730c90ab1d4efe15d94a51b3
--- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 649d160a59fd220d99cd0ff7e37a7f84
--- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 74ba09f6794828bec168cae67907d2e4
+-- FUNCTION control.register_key(key text) has the body 29786207b341f9062c208d2725d50f4b
+-- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body 646439c88449fcef7af373653b780c56
+-- FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) has the body a189fc029afb4e07f4fd166cb9a99cdb
+-- FUNCTION control.request_sync(tenant text, sync_mode text) has the body e06c98ace13dc6cb676742f0b5bc3954
+-- FUNCTION control.rescue_runs(max_attempts integer) has the body d5e86f9853090574cd8e233143b2ee66
+-- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 1a81093584e070af16625cb372e6fc38
+-- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 0612927d870e77387cc3c86a1652d30c
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC

@@ -99,6 +99,21 @@ def test_a_library_is_imported_in_its_room_alone(library: str, room: str) -> Non
     assert [name_file(path) for path in importing if not is_within(path, room)] == []
 
 
+def test_aesgcm_is_the_only_cipher() -> None:
+    """Of `cryptography`: `modes.GCM` takes a tag cut to four bytes, and others have none."""
+    ciphers = "cryptography.hazmat.primitives.ciphers"
+    others = [
+        f"{name_file(path)}: {name}"
+        for path in find_modules(*INSTALLED)
+        for name in read_imports(path)
+        if name.startswith(
+            (ciphers, "cryptography.fernet", "cryptography.hazmat.decrepit", "cryptography.hazmat.bind")
+        )
+        and name not in {f"{ciphers}.aead", f"{ciphers}.aead.AESGCM"}
+    ]
+    assert others == []
+
+
 def test_nothing_that_is_installed_has_another_way_to_open_connections() -> None:
     others = {name_file(path): imports_any(path, OTHER_CLIENTS) for path in find_modules(*INSTALLED)}
     assert {name: libraries for name, libraries in others.items() if libraries} == {}

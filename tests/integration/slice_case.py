@@ -41,11 +41,9 @@ class Case:
         return f"<Case of {self.tenant.name}>"
 
     async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
-        ring = keyring or self.parts.keyring
-        assert isinstance(ring, Keyring)
         async with in_tenant_rows(self.app, self.tenant.tenant_id):
             sealed = seal_credentials(
-                ring,
+                keyring or self.parts.keyring,
                 ClientCredentials(CLIENT_ID, CLIENT_SECRET),
                 tenant=str(self.tenant.tenant_id),
                 version=1,

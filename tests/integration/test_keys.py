@@ -1,18 +1,12 @@
-"""Replacing the deployment's key, step by step, on a server of its own: every data key there is belongs to these tests.
-
-The command is called in this process, as `zaptik` calls it. Workers are rows of the list of processes.
-"""
+"""`zaptik keys`: the deployment's key is replaced step by step, and nothing is lost or out of reach on the way."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -20,24 +14,20 @@ import pytest
 from jobs.errors import InvalidSetting, KeyDropped, KeyNotShared
 from ops.local.postgres import EmbeddedPostgres
 from tests.conftest import Deployment, deploy
+from tests.integration.keys_case import CREDENTIALS, TENANTS, Call, Ended, Fleet, build_fleet, rewrap_by
 from worker.command import main
 from worker.command.key_rotation import Rotation, put_over
 from worker.command.output import Output
 from worker.postgres import keys
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
 from worker.postgres.reading import Process, report_process
-from worker.postgres.tenants import StoredCredentials, read_credentials, store_credentials
 from worker.settings import read_settings
 from worker.vault import (
-    ClientCredentials,
     Keyring,
-    SealedCredentials,
     change_keyring,
     find_source,
     format_keyring,
-    generate_keyring,
     new_keyring,
-    open_credentials,
     read_keyring,
     rewrap_data_key,
     seal_credentials,
@@ -46,121 +36,15 @@ from worker.vault import (
     with_primary,
 )
 
-T = TypeVar("T")
-TENANTS = 7
-CREDENTIALS = ClientCredentials("a client", "a secret")
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What a call of the command came to."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        parsed: dict[str, Any] = json.loads(self.stdout)
-        return parsed
-
-    @property
-    def error(self) -> tuple[int, str, str]:
-        document = self.document["error"]
-        return self.exit_code, document["code"], document["message"]
-
-
-Call = Callable[..., Ended]
-
 
 @pytest.fixture(scope="module")
 def own_deployment(own_server: EmbeddedPostgres) -> Deployment:
     return deploy(own_server.admin_url())
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Seven tenants whose credentials are sealed under one key, in a file."""
-
-    deployment: Deployment
-    file: Path
-    tenants: tuple[UUID, ...]
-
-    def ask(self, question: Callable[[Connection], Awaitable[T]], *, as_admin: bool = False) -> T:
-        async def asked() -> T:
-            url = self.deployment.admin_url if as_admin else self.deployment.app_url
-            async with open_connection(url, purpose="test") as connection:
-                return await question(connection)
-
-        return asyncio.run(asked())
-
-    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        async def read(connection: Connection) -> list[dict[str, Any]]:
-            cursor = await connection.execute(query.encode(), values, binary=True)
-            return await cursor.fetchall() if cursor.description else []
-
-        return self.ask(read, as_admin=True)
-
-    @property
-    def ring(self) -> Keyring:
-        return read_keyring(read_settings({"ZAPTIK_KEYRING_FILE": str(self.file)}))
-
-    def store(self, ring: Keyring, *tenants: UUID) -> None:
-        async def store(connection: Connection) -> None:
-            for tenant in tenants:
-                sealed = seal_credentials(ring, CREDENTIALS, tenant=str(tenant), version=1)
-                stored = StoredCredentials(1, sealed.envelope, sealed.key_id, sealed.wrapped_data_key)
-                async with in_tenant_rows(connection, tenant):
-                    await store_credentials(connection, tenant, stored)
-
-        self.ask(store)
-
-    def wrapped_by(self) -> dict[str, int]:
-        counted = self.rows("SELECT key_id, count(*) AS tenants FROM control.data_key GROUP BY key_id")
-        return {row["key_id"]: row["tenants"] for row in counted}
-
-    def check_all_open(self, ring: Keyring) -> None:
-        async def read(connection: Connection) -> list[StoredCredentials | None]:
-            return [await read_credentials(connection, tenant) for tenant in self.tenants]
-
-        for tenant, stored in zip(self.tenants, self.ask(read), strict=True):
-            assert stored is not None
-            sealed = SealedCredentials(
-                stored.wrapped_data_key, stored.key_id, stored.envelope, stored.version
-            )
-            assert open_credentials(ring, sealed, tenant=str(tenant)) == CREDENTIALS
-
-    def report_worker(self, *key_ids: str, process_id: UUID | None = None) -> UUID:
-        worker = Process(process_id or uuid4(), "worker", "node-9", 42, "1", 1, list(key_ids))
-        self.ask(lambda connection: report_process(connection, worker))
-        return worker.process_id
-
-    def actions(self) -> dict[str, int]:
-        told = self.rows(
-            "SELECT action, count(*) FROM control.audit_events WHERE action LIKE 'key.%%' GROUP BY 1"
-        )
-        return {row["action"]: row["count"] for row in told}
-
-
 @pytest.fixture
 def fleet(own_deployment: Deployment, tmp_path: Path) -> Fleet:
-    file = tmp_path / "keyring.json"
-    generate_keyring(file)
-    fleet = Fleet(own_deployment, file, tuple(uuid4() for _ in range(TENANTS)))
-
-    async def empty_and_fill(connection: Connection) -> None:
-        for table in ("data_key", "credential", "deployment_key", "process", "tenant"):
-            await connection.execute(f"DELETE FROM control.{table}".encode())  # noqa: S608  our own names
-        await connection.execute(
-            b"""INSERT INTO control.tenant (tenant_id, name, schema_name, url, every_seconds)
-                SELECT id, 't' || n, 'tenant_t' || n, 'https://x.service-now.com', 3600
-                FROM unnest(%s::uuid[]) WITH ORDINALITY AS t (id, n)""",
-            [list(fleet.tenants)],
-        )
-
-    fleet.ask(empty_and_fill, as_admin=True)
-    fleet.store(fleet.ring, *fleet.tenants)
-    return fleet
+    return build_fleet(own_deployment, tmp_path / "keyring.json")
 
 
 @pytest.fixture
@@ -222,32 +106,6 @@ def test_a_key_in_use_and_the_primary_are_not_dropped(fleet: Fleet, call: Call) 
     assert call("keys", "drop", old).exit_code == 0
 
 
-def test_a_rotation_that_is_killed_leaves_everything_readable_and_goes_on(fleet: Fleet, call: Call) -> None:
-    old = fleet.ring.primary
-    new = call("keys", "rotate", "--prepare").document["key_id"]
-    assert (fleet.ring.primary, fleet.wrapped_by()) == (old, {old: TENANTS})
-    fleet.check_all_open(fleet.ring)
-
-    async def begin(connection: Connection) -> None:
-        await keys.promote_key(connection, new)
-        ring = with_primary(fleet.ring, new)
-        async for _ in keys.rewrap_all(connection, new, rewrap=rewrap_by(ring), batch=2):
-            return
-
-    fleet.ask(begin)  # the file still names the old key as its primary
-    assert fleet.wrapped_by() == {old: TENANTS - 2, new: 2}
-    fleet.check_all_open(fleet.ring)
-    assert call("keys", "drop", old).error[1] == "key_in_use"
-    ended = call("keys", "rotate").document
-    assert (ended["key_id"], ended["rewrapped"], ended["state"]) == (new, TENANTS - 2, "rotated")
-    assert (fleet.ring.primary, fleet.wrapped_by()) == (new, {new: TENANTS})
-    fleet.check_all_open(fleet.ring)
-
-
-def rewrap_by(ring: Keyring) -> keys.Rewrap:
-    return lambda wrapped, key_id, tenant: rewrap_data_key(ring, wrapped, tenant, key_id=key_id)
-
-
 def test_a_variable_is_rotated_by_a_person_step_by_step(fleet: Fleet, call: Call) -> None:
     """What is printed is put in its place; nothing happens before every worker has it."""
     old = fleet.ring
@@ -288,6 +146,96 @@ def test_a_file_that_is_not_to_be_written_is_printed(fleet: Fleet, call: Call) -
     made = [key for key in call("keys", "list").document["keys"] if key["key_id"] == prepared["key_id"]]
     assert [(key["standing"], key["in_keyring"]) for key in made] == [("elsewhere", False)]
     assert call("keys", "drop", prepared["key_id"]).exit_code == 0, "whoever lost it drops it"
+
+
+def test_a_data_key_that_does_not_open_is_left_told_and_in_nobodys_way(fleet: Fleet, call: Call) -> None:
+    broken, old = fleet.tenants[2], fleet.ring.primary
+    fleet.rows(
+        "UPDATE control.data_key SET wrapped = set_byte(wrapped, length(wrapped) - 1, "
+        "get_byte(wrapped, length(wrapped) - 1) # 1) WHERE tenant_id = %s",
+        broken,
+    )
+    rotated = call("keys", "rotate")
+    assert (rotated.exit_code, rotated.document["broken"]) == (3, [str(broken)])
+    assert rotated.document["rewrapped"] == TENANTS - 1
+    assert str(broken) in rotated.stderr
+    code, error, message = call("keys", "drop", old).error
+    assert (code, error, "needed for 1 data key:" in message) == (2, "key_in_use", True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("keys", "rotate"),
+        ("doctor", "t1"),
+        ("credential", "set", "t1", "--client-id", "x", "--client-secret-stdin"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_key_that_is_in_use_and_missing_stops_every_command_that_opens(
+    fleet: Fleet, call: Call, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret"))
+    code, error, message = call(*words, ZAPTIK_KEYRING=format_keyring(new_keyring())).error
+    assert (code, error) == (1, "key_missing")
+    assert fleet.ring.primary in message
+    assert fleet.wrapped_by() == {fleet.ring.primary: TENANTS}
+
+
+def test_what_is_listed_names_a_missing_key(fleet: Fleet, call: Call) -> None:
+    other = new_keyring()
+    listed = call("keys", "list", ZAPTIK_KEYRING=format_keyring(other))
+    standings = {key["key_id"]: key["standing"] for key in listed.document["keys"]}
+    assert standings == {fleet.ring.primary: "missing", other.primary: "primary"}
+    assert f"{fleet.ring.primary} is in use and not in the keyring" in listed.stderr
+
+
+def test_a_key_is_noted_when_it_is_made_and_told_if_it_cannot_be(
+    fleet: Fleet, call: Call, tmp_path: Path
+) -> None:
+    told = fleet.actions().get("key.generated", 0)
+    made = call("keys", "generate", "--into", str(tmp_path / "other.json"))
+    assert made.document["key_id"] in {key.key_id for key in fleet.ask(keys.read_keys)}
+    assert fleet.actions()["key.generated"] == told + 1
+    away = "postgresql://zaptik_app:x@127.0.0.1:1/zaptik"
+    made = call("keys", "generate", "--into", str(tmp_path / "third.json"), ZAPTIK_DATABASE_URL=away)
+    assert (made.exit_code, "not in the audit trail" in made.stderr) == (0, True)
+
+
+def test_a_rotation_by_an_old_copy_of_the_file_does_not_go_back(
+    fleet: Fleet, call: Call, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.json"
+    call("keys", "rotate", "--prepare")
+    copy.write_bytes(fleet.file.read_bytes())
+    copy.chmod(0o600)
+    new = call("keys", "rotate").document["key_id"]
+    turned = call("keys", "rotate", ZAPTIK_KEYRING_FILE=str(copy)).document
+    assert (turned["key_id"], turned["rewrapped"]) == (new, 0)
+    assert read_keyring(read_settings({"ZAPTIK_KEYRING_FILE": str(copy)})).primary == new, "it is mended"
+    assert fleet.wrapped_by() == {new: TENANTS}
+
+
+def test_a_rotation_that_is_killed_leaves_everything_readable_and_goes_on(fleet: Fleet, call: Call) -> None:
+    old = fleet.ring.primary
+    new = call("keys", "rotate", "--prepare").document["key_id"]
+    assert (fleet.ring.primary, fleet.wrapped_by()) == (old, {old: TENANTS})
+    fleet.check_all_open(fleet.ring)
+
+    async def begin(connection: Connection) -> None:
+        await keys.promote_key(connection, new)
+        ring = with_primary(fleet.ring, new)
+        async for _ in keys.rewrap_all(connection, new, rewrap=rewrap_by(ring), batch=2):
+            return
+
+    fleet.ask(begin)  # the file still names the old key as its primary
+    assert fleet.wrapped_by() == {old: TENANTS - 2, new: 2}
+    fleet.check_all_open(fleet.ring)
+    assert call("keys", "drop", old).error[1] == "key_in_use"
+    ended = call("keys", "rotate").document
+    assert (ended["key_id"], ended["rewrapped"], ended["state"]) == (new, TENANTS - 2, "rotated")
+    assert (fleet.ring.primary, fleet.wrapped_by()) == (new, {new: TENANTS})
+    fleet.check_all_open(fleet.ring)
 
 
 def test_a_worker_that_comes_in_the_middle_without_the_key_stops_the_rotation(fleet: Fleet) -> None:
@@ -362,48 +310,6 @@ def test_what_others_store_meanwhile_is_left_to_them(fleet: Fleet) -> None:
     fleet.check_all_open(ring)
 
 
-def test_a_data_key_that_does_not_open_is_left_told_and_in_nobodys_way(fleet: Fleet, call: Call) -> None:
-    broken, old = fleet.tenants[2], fleet.ring.primary
-    fleet.rows(
-        "UPDATE control.data_key SET wrapped = set_byte(wrapped, length(wrapped) - 1, "
-        "get_byte(wrapped, length(wrapped) - 1) # 1) WHERE tenant_id = %s",
-        broken,
-    )
-    rotated = call("keys", "rotate")
-    assert (rotated.exit_code, rotated.document["broken"]) == (3, [str(broken)])
-    assert rotated.document["rewrapped"] == TENANTS - 1
-    assert str(broken) in rotated.stderr
-    code, error, message = call("keys", "drop", old).error
-    assert (code, error, "needed for 1 data key:" in message) == (2, "key_in_use", True)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("keys", "rotate"),
-        ("doctor", "t1"),
-        ("credential", "set", "t1", "--client-id", "x", "--client-secret-stdin"),
-    ],
-    ids=lambda words: words[0],
-)
-def test_a_key_that_is_in_use_and_missing_stops_every_command_that_opens(
-    fleet: Fleet, call: Call, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("secret"))
-    code, error, message = call(*words, ZAPTIK_KEYRING=format_keyring(new_keyring())).error
-    assert (code, error) == (1, "key_missing")
-    assert fleet.ring.primary in message
-    assert fleet.wrapped_by() == {fleet.ring.primary: TENANTS}
-
-
-def test_what_is_listed_names_a_missing_key(fleet: Fleet, call: Call) -> None:
-    other = new_keyring()
-    listed = call("keys", "list", ZAPTIK_KEYRING=format_keyring(other))
-    standings = {key["key_id"]: key["standing"] for key in listed.document["keys"]}
-    assert standings == {fleet.ring.primary: "missing", other.primary: "primary"}
-    assert f"{fleet.ring.primary} is in use and not in the keyring" in listed.stderr
-
-
 def test_nothing_is_wrapped_by_a_dropped_key_whatever_keyring_somebody_has(fleet: Fleet, call: Call) -> None:
     old = fleet.ring
     call("keys", "rotate")
@@ -443,18 +349,6 @@ def test_a_key_that_is_being_used_is_waited_for_before_it_is_dropped(fleet: Flee
     assert fleet.wrapped_by()[late.primary] == 1
 
 
-def test_a_key_is_noted_when_it_is_made_and_told_if_it_cannot_be(
-    fleet: Fleet, call: Call, tmp_path: Path
-) -> None:
-    told = fleet.actions().get("key.generated", 0)
-    made = call("keys", "generate", "--into", str(tmp_path / "other.json"))
-    assert made.document["key_id"] in {key.key_id for key in fleet.ask(keys.read_keys)}
-    assert fleet.actions()["key.generated"] == told + 1
-    away = "postgresql://zaptik_app:x@127.0.0.1:1/zaptik"
-    made = call("keys", "generate", "--into", str(tmp_path / "third.json"), ZAPTIK_DATABASE_URL=away)
-    assert (made.exit_code, "not in the audit trail" in made.stderr) == (0, True)
-
-
 def test_the_app_rewraps_within_a_tenants_rows_alone(fleet: Fleet) -> None:
     async def reach(connection: Connection) -> list[int]:
         counts = []
@@ -482,17 +376,3 @@ def test_two_commands_that_change_the_file_at_once_lose_no_key(fleet: Fleet, cal
     with pytest.raises(InvalidSetting, match="changed meanwhile"):
         change_keyring(fleet.file, lambda there: put_over(stale, there))
     assert fleet.ring == with_one
-
-
-def test_a_rotation_by_an_old_copy_of_the_file_does_not_go_back(
-    fleet: Fleet, call: Call, tmp_path: Path
-) -> None:
-    copy = tmp_path / "copy.json"
-    call("keys", "rotate", "--prepare")
-    copy.write_bytes(fleet.file.read_bytes())
-    copy.chmod(0o600)
-    new = call("keys", "rotate").document["key_id"]
-    turned = call("keys", "rotate", ZAPTIK_KEYRING_FILE=str(copy)).document
-    assert (turned["key_id"], turned["rewrapped"]) == (new, 0)
-    assert read_keyring(read_settings({"ZAPTIK_KEYRING_FILE": str(copy)})).primary == new, "it is mended"
-    assert fleet.wrapped_by() == {new: TENANTS}

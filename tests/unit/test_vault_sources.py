@@ -189,13 +189,13 @@ def test_a_key_that_came_is_held_and_none_is_forgotten() -> None:
     place.keyring, new = with_new_key(RING)
     place.changed = 1
     assert held.refresh()
-    assert held.keys.keys() == {RING.primary, new}
-    assert held.keyring.primary == RING.primary
+    assert held.now().keys.keys() == {RING.primary, new}
+    assert held.now().primary == RING.primary
     place.keyring = without_key(with_new_primary(place.keyring), RING.primary)
     place.changed = 2
     assert held.refresh()
-    assert held.keyring.primary == place.keyring.primary
-    assert held.keys.keys() == {RING.primary, *place.keyring.keys}
+    assert held.now().primary == place.keyring.primary
+    assert held.now().keys.keys() == {RING.primary, *place.keyring.keys}
     assert place.read_times == [0, 1, 2], "it is read only when it may have changed"
 
 
@@ -205,7 +205,7 @@ def test_a_place_that_gives_nothing_leaves_what_is_held() -> None:
     place.fails, place.changed = True, 1
     with pytest.raises(KeyMissing, match="away"):
         held.refresh()
-    assert held.keyring == RING
+    assert held.now() == RING
     assert not held.refresh(), "it is told once"
 
 
@@ -215,7 +215,7 @@ def test_another_key_of_a_known_id_is_not_taken() -> None:
     place.keyring, place.changed = Keyring(RING.primary, {RING.primary: bytes(32)}), 1
     with pytest.raises(KeyMissing, match=f"another key as {RING.primary}"):
         held.refresh()
-    assert held.keyring == RING
+    assert held.now() == RING
 
 
 def test_a_key_that_is_missed_is_asked_for_at_once_but_not_all_the_time() -> None:
@@ -238,7 +238,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     assert not held.refresh()
     changed = change_keyring(path, with_new_primary)
     assert held.refresh()
-    assert (held.keyring.primary, set(held.keys)) == (changed.primary, {first, changed.primary})
+    assert (held.now().primary, set(held.now().keys)) == (changed.primary, {first, changed.primary})
     path.chmod(0o644)
     os.utime(path, (time.time() + 9, time.time() + 9))
     with pytest.raises(KeyMissing, match="chmod 600"):
@@ -246,7 +246,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(KeyMissing, match="cannot be read"):
         held.refresh()
-    assert held.keyring == changed
+    assert held.now() == changed
 
 
 def test_a_held_keyring_shows_ids_and_is_not_pickled() -> None:

@@ -17,8 +17,8 @@ from worker.postgres.connection import Connection, in_tenant_rows
 from worker.postgres.keys import check_workers_hold
 from worker.postgres.tenants import StoredCredentials, Tenant
 from worker.settings import Settings
-from worker.sync import try_credentials
-from worker.vault import ClientCredentials, Keyring, check_keys_present, read_keyring, seal_credentials
+from worker.sync import Parts, try_credentials
+from worker.vault import ClientCredentials, check_keys_present, seal_credentials
 
 _LONGEST_SECRET = 4096
 
@@ -34,17 +34,16 @@ def set_credential(asked: argparse.Namespace, settings: Settings, output: Output
         )
     # The secret first: the keyring is not in memory while somebody types.
     credentials = ClientCredentials(asked.client_id, _read_secret(from_stdin=asked.client_secret_stdin))
-    keyring = read_keyring(settings)
-    parts = build_parts(settings, keyring, command="credential set")
+    parts = build_parts(settings, command="credential set")
 
     async def keep(connection: Connection) -> tuple[StoredCredentials, Tenant]:
-        check_keys_present(keyring, await tenants.read_key_ids(connection))
-        await check_workers_hold(connection, keyring.primary)
+        check_keys_present(parts.keyring, await tenants.read_key_ids(connection))
+        await check_workers_hold(connection, parts.keyring.now().primary)
         tenant = await tenants.find_tenant(connection, asked.name)
         if not asked.no_try:
             output.say(f"zaptik: asking {tenant.url} for a token")
             await try_credentials(parts, connection, tenant, credentials)
-        stored = await _store(keyring, connection, tenant, credentials)
+        stored = await _store(parts, connection, tenant, credentials)
         return stored, await tenants.find_tenant(connection, asked.name)
 
     stored, tenant = ask_as_app(settings, keep)
@@ -69,12 +68,12 @@ def set_credential(asked: argparse.Namespace, settings: Settings, output: Output
 
 
 async def _store(
-    keyring: Keyring, connection: Connection, tenant: Tenant, credentials: ClientCredentials
+    parts: Parts, connection: Connection, tenant: Tenant, credentials: ClientCredentials
 ) -> StoredCredentials:
     reference = str(tenant.tenant_id)
     async with in_tenant_rows(connection, tenant.tenant_id):
         sealed = seal_credentials(
-            keyring,
+            parts.keyring,
             credentials,
             tenant=reference,
             version=await tenants.next_credential_version(connection, tenant.tenant_id),

@@ -16,18 +16,17 @@ from worker.postgres import reading, tenants
 from worker.postgres.connection import Connection
 from worker.settings import Settings
 from worker.sync import Examination, examine_tenant
-from worker.vault import check_keys_present, read_keyring
+from worker.vault import check_keys_present
 
 _FAILED, _IN_PART = 1, 3
 
 
 def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """Examine a tenant's instance; 1 where the credentials give no token, 3 where something is missing."""
-    keyring = read_keyring(settings)
-    parts = build_parts(settings, keyring, command="doctor")
+    parts = build_parts(settings, command="doctor")
 
     async def look(connection: Connection) -> tuple[Examination, list[dict[str, Any]]]:
-        check_keys_present(keyring, await tenants.read_key_ids(connection))
+        check_keys_present(parts.keyring, await tenants.read_key_ids(connection))
         tenant = await tenants.find_tenant(connection, asked.name)
         last = await reading.read_runs(connection, tenant, limit=1)
         found = await examine_tenant(

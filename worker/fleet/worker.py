@@ -25,7 +25,7 @@ def run_worker(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT; gives the exit code."""
     held = HeldKeyring(find_source(settings))
     process = Process(
-        "worker", settings, threads=settings.worker_threads, read_key_ids=lambda: sorted(held.keys)
+        "worker", settings, threads=settings.worker_threads, read_key_ids=lambda: sorted(held.now().keys)
     )
     parts = Parts(
         settings=settings,
@@ -37,7 +37,7 @@ def run_worker(settings: Settings) -> int:
         emit=process.emit,
     )
     with process.running():
-        if process.wait_for_dependencies(lambda connection: _check_keys(connection, held.keyring)):
+        if process.wait_for_dependencies(lambda connection: _check_keys(connection, held.now())):
             _answer(process, parts, held)
     return 0
 
@@ -85,7 +85,7 @@ def _renew(process: Process, held: HeldKeyring, look: Callable[[], bool]) -> boo
         process.tell(KEYRING_UNREADABLE, error=failure.message)
         return False
     if changed:
-        process.tell(KEYRING_CHANGED, primary=held.keyring.primary, key_ids=sorted(held.keys))
+        process.tell(KEYRING_CHANGED, primary=held.now().primary, key_ids=sorted(held.now().keys))
     return changed
 
 

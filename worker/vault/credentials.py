@@ -58,7 +58,7 @@ def rewrap_data_key(keyring: Keyring, wrapped_data_key: bytes, tenant: str, *, k
 
 
 def seal_credentials(
-    keyring: Keyring,
+    keyring: Keys,
     credentials: ClientCredentials,
     *,
     tenant: str,
@@ -66,10 +66,11 @@ def seal_credentials(
     wrapped_data_key: bytes | None = None,
 ) -> SealedCredentials:
     """Seal credentials under the tenant's data key, or under a new one where it has none yet."""
-    wrapped = new_data_key(keyring, tenant) if wrapped_data_key is None else wrapped_data_key
+    ring = keyring.now()
+    wrapped = new_data_key(ring, tenant) if wrapped_data_key is None else wrapped_data_key
     document = {"client_id": credentials.client_id, "client_secret": credentials.client_secret}
     envelope = seal(
-        _unwrap(keyring, wrapped, tenant),
+        _unwrap(ring, wrapped, tenant),
         _DATA_KEY_ID,
         json.dumps(document).encode(),
         purpose="credential",
@@ -83,7 +84,7 @@ def seal_credentials(
 def open_credentials(keyring: Keys, sealed: SealedCredentials, *, tenant: str) -> ClientCredentials:
     """Open a tenant's credentials; `KeyMissing` or `SealBroken` where they are not this tenant's, whole."""
     _check_named(sealed.wrapped_data_key, sealed.key_id, tenant)
-    data_key = _unwrap(keyring, sealed.wrapped_data_key, tenant)
+    data_key = _unwrap(keyring.now(), sealed.wrapped_data_key, tenant)
     plaintext = open_sealed(
         data_key,
         _DATA_KEY_ID,
@@ -117,7 +118,7 @@ def _wrap(keyring: Keyring, data_key: bytes, tenant: str) -> bytes:
     )
 
 
-def _unwrap(keyring: Keys, wrapped_data_key: bytes, tenant: str) -> bytes:
+def _unwrap(keyring: Keyring, wrapped_data_key: bytes, tenant: str) -> bytes:
     key_id, keys = parse_key_id(wrapped_data_key), keyring.keys
     if key_id not in keys:
         raise KeyMissing(

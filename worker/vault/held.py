@@ -6,7 +6,7 @@ still sealed under it becomes unreadable because somebody took it out of a file 
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from jobs.errors import KeyMissing
@@ -33,15 +33,9 @@ class HeldKeyring:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a keyring is not pickled")
 
-    @property
-    def keyring(self) -> Keyring:
-        """Give the keyring as it is now."""
+    def now(self) -> Keyring:
+        """Give the keyring as it is at the moment."""
         return self._keyring
-
-    @property
-    def keys(self) -> Mapping[str, bytes]:
-        """Give the keys by their id, as they are now."""
-        return self._keyring.keys
 
     def refresh(self) -> bool:
         """Read again if the source says that it may have changed; True where the keyring is another now.
@@ -75,4 +69,4 @@ class HeldKeyring:
                 "twice; put the key back that it was"
             )
         self._keyring = Keyring(primary=read.primary, keys={**before.keys, **read.keys})
-        return (self._keyring.primary, set(self.keys)) != (before.primary, set(before.keys))
+        return (self._keyring.primary, set(self._keyring.keys)) != (before.primary, set(before.keys))

@@ -20,11 +20,10 @@ _SHAPE: Final = '{"primary": "k-ID", "keys": {"k-ID": "32 bytes in base64"}}'
 
 
 class Keys(Protocol):
-    """What opening needs of a keyring: keys by their id, as they are at the moment."""
+    """What sealing and opening need: a keyring, or what holds one that changes."""
 
-    @property
-    def keys(self) -> Mapping[str, bytes]:
-        """Give the keys by their id."""
+    def now(self) -> "Keyring":
+        """Give the keyring as it is at the moment."""
         ...
 
 
@@ -40,6 +39,10 @@ class Keyring:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a keyring is not pickled")
+
+    def now(self) -> "Keyring":
+        """Give itself, which never changes."""
+        return self
 
     @property
     def primary_key(self) -> bytes:
@@ -100,9 +103,9 @@ def without_key(keyring: Keyring, key_id: str) -> Keyring:
     return Keyring(keyring.primary, {name: key for name, key in keyring.keys.items() if name != key_id})
 
 
-def check_keys_present(keyring: Keyring, key_ids: Iterable[str]) -> None:
+def check_keys_present(keyring: Keys, key_ids: Iterable[str]) -> None:
     """Raise `KeyMissing` with every id, of those under which values are stored, that the keyring lacks."""
-    if absent := sorted(set(key_ids) - keyring.keys.keys()):
+    if absent := sorted(set(key_ids) - keyring.now().keys.keys()):
         raise KeyMissing(
             f"values are sealed under {', '.join(absent)}, which the keyring lacks: put the key back into it; "
             "docs/runbooks/key-missing.md says where it may be"
