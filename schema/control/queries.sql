@@ -306,7 +306,8 @@ WITH place AS (
     FROM place p JOIN pg_class c ON c.relnamespace = p.oid WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 ), routine AS (
     SELECT p.name AS place, f.oid, f.proowner AS owner, f.prosecdef, f.proconfig,
-           coalesce(f.proacl, acldefault('f', f.proowner)) AS acl, md5(replace(f.prosrc, '"' || p.name || '"', '@')) AS body,
+           coalesce(f.proacl, acldefault('f', f.proowner)) AS acl,
+           md5(replace(f.prosrc, '"' || p.name || '"', '@')) AS body,
            p.name || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' AS name
     FROM place p JOIN pg_proc f ON f.pronamespace = p.oid
     UNION ALL  -- its owner is whoever ran the first `migrate`
@@ -391,14 +392,15 @@ WITH place AS (
     UNION ALL
     SELECT r.place, 'ALTER ROLE ' || r.rolname
            || CASE s.setdatabase WHEN 0 THEN '' ELSE ' IN DATABASE ' || quote_ident(current_database()) END
-           || ' SET ' || split_part(setting, '=', 1) || ' TO ' || quote_literal(substr(setting, strpos(setting, '=') + 1))
+           || ' SET ' || split_part(setting, '=', 1) || ' TO '
+           || quote_literal(substr(setting, strpos(setting, '=') + 1))
     FROM role r JOIN pg_db_role_setting s ON s.setrole = r.oid, unnest(s.setconfig) setting
     WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
     UNION ALL
     SELECT r.place, 'GRANT ' || a.privilege_type || ' ON DATABASE ' || quote_ident(d.datname) || ' TO ' || r.rolname
     FROM role r, pg_database d, aclexplode(d.datacl) a
     WHERE d.datname = current_database() AND a.grantee = r.oid AND a.grantee <> d.datdba
-    UNION ALL  -- consumers are members of readers and requesters; an administrator may be a member of any
+    UNION ALL  -- consumers are members of readers and requesters, an administrator may be a member of any
     SELECT m.place, 'GRANT ' || m.granted || ' TO ' || m.holder
            || CASE WHEN m.inherits THEN ' WITH INHERIT TRUE' ELSE '' END
            || CASE WHEN m.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END

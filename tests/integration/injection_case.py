@@ -172,7 +172,7 @@ async def a_pair(deployment: Deployment) -> AsyncIterator[Pair]:
         ids = [own.tenant_id, other.tenant_id]
         await admin.execute("UPDATE control.tenant SET state = 'paused' WHERE tenant_id = ANY (%s)", [ids])
         await admin.execute(
-            """UPDATE control.run SET state = 'cancelled', lease_until = NULL, ended_at = now()
+            """UPDATE control.run SET state = 'cancelled', fence = fence + 1, lease_until = NULL, ended_at = now()
                WHERE state IN ('requested', 'running') AND tenant_id = ANY (%s)""",
             [ids],
         )
