@@ -192,7 +192,7 @@ async def test_the_doors_across_tenants_are_the_fleets_and_open_to_those_who_nee
         ("zaptik_fleet", 'search_path=""', False)
     }
     assert {row["name"] for row in rows if row["tenant"]} == {"record_events", "finish_run"}
-    assert {row["name"] for row in rows if not row["app"]} == {"record_events", "finish_run"}
+    assert {row["name"] for row in rows if not row["app"]} == {"record_events", "finish_run", "hold_key"}
     others = await read_own(
         admin,
         """SELECT proname AS name FROM pg_proc WHERE pronamespace = 'control'::regnamespace AND NOT prosecdef

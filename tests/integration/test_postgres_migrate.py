@@ -146,7 +146,7 @@ async def test_one_that_is_stopped_goes_on_where_it_was(empty: Deployment) -> No
             if done == 3:
                 with psycopg.connect(empty.admin_url, autocommit=True) as other:
                     other.execute(
-                        """SELECT pg_terminate_backend(pid, 10_000) FROM pg_stat_activity
+                        """SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
                            WHERE application_name = 'zaptik test lane'"""
                     )
 

@@ -92,7 +92,7 @@ def cut_off_after(connection: Connection, statements: int, *, admin: Connection)
             await super().execute(*args, **kwargs)
             left -= 1
             if left == 0:
-                await admin.execute("SELECT pg_terminate_backend(%s, 10_000)", [connection.info.backend_pid])
+                await admin.execute("SELECT pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
             return self
 
     connection.cursor_factory = CutCursor
