@@ -158,8 +158,12 @@ async def test_a_requester_asks_for_any_tenant_and_follows_what_it_asked_for(
             {"tenant": tenant.name, "state": "published", "revision": 1, "error_code": None}
         ]
         await admin.execute(
-            """UPDATE control.run SET state = 'failed', ended_at = now(), error = '{"code": "gave_up", "message": "m"}'
-               WHERE tenant_id = %s""",
+            """UPDATE control.run SET state = 'running', fence = fence + 1, lease_until = now() WHERE tenant_id = %s""",
+            [other.tenant_id],
+        )
+        await admin.execute(
+            """UPDATE control.run SET state = 'failed', lease_until = NULL, ended_at = now(),
+               error = '{"code": "gave_up", "message": "m"}' WHERE tenant_id = %s""",
             [other.tenant_id],
         )
         assert await ask(requester, FOLLOWED, failing) == [

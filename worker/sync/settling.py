@@ -87,10 +87,10 @@ async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure
     if ended is None or not ended.released:
         await _tell_lost(parts, connection, run)
         return False
-    _tell_fate(parts, run, fate)
     if ended.opened_seconds is not None:
         fields = {"code": failure.code, "seconds": round(ended.opened_seconds)}
         await _record(parts, connection, run, BREAKER_OPENED, fields)
+    _tell_fate(parts, run, fate)
     return True
 
 
