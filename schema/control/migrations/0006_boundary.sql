@@ -39,7 +39,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION control.check_no_tenant(), control.check_one_tenant(uuid) FROM PUBLIC;
 
--- The doors for all tenants: as they were, but for the question first.
+-- The doors for all tenants: as they were, but for the question first. Those that 0008 writes anew ask it there.
 
 CREATE OR REPLACE FUNCTION control.claim_due_tenants(batch integer)
 RETURNS TABLE (run_id uuid, tenant_id uuid) LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
@@ -121,88 +121,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION control.rescue_runs(max_attempts integer)
-RETURNS TABLE (run_id uuid, tenant_id uuid, gave_up boolean, worker text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM control.check_no_tenant();
-    RETURN QUERY
-    WITH lost AS (
-        SELECT r.run_id, r.attempt >= max_attempts AS gave_up, r.worker FROM control.run r
-        WHERE r.state = 'running' AND r.lease_until < clock_timestamp()
-        FOR UPDATE SKIP LOCKED
-    ), moved AS (
-        UPDATE control.run r
-        SET state = CASE WHEN lost.gave_up THEN 'failed' ELSE 'requested' END,
-            lease_until = NULL, worker = NULL, rung_at = NULL,
-            not_before = clock_timestamp(),
-            ended_at = CASE WHEN lost.gave_up THEN clock_timestamp() END,
-            error = CASE WHEN lost.gave_up THEN jsonb_build_object(
-                'code', 'gave_up', 'retry', 'never', 'audience', 'operator', 'message',
-                format('The run was claimed %s times without an end, and its last worker, %s, fell silent; read '
-                       'that worker''s log.', r.attempt, lost.worker)) END
-        FROM lost WHERE r.run_id = lost.run_id
-        RETURNING r.run_id, r.tenant_id, lost.gave_up, lost.worker
-    ), told AS (
-        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
-        SELECT CASE WHEN m.gave_up THEN 'run.ended' ELSE 'run.rescued' END, m.tenant_id, m.run_id,
-               CASE WHEN m.gave_up THEN '{"outcome": "failed", "code": "gave_up"}'::jsonb
-                    ELSE jsonb_build_object('worker', m.worker) END
-        FROM moved m
-    )
-    SELECT m.run_id, m.tenant_id, m.gave_up, m.worker FROM moved m;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision)
-RETURNS SETOF uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
-BEGIN
-    PERFORM control.check_no_tenant();
-    RETURN QUERY
-    WITH waiting AS (
-        SELECT r.run_id FROM control.run r JOIN control.tenant t ON t.tenant_id = r.tenant_id
-        WHERE r.state = 'requested' AND r.not_before <= clock_timestamp() AND t.state = 'active'
-          AND (r.rung_at IS NULL OR r.rung_at < clock_timestamp() - again_after_seconds * interval '1 second')
-        ORDER BY r.not_before LIMIT batch FOR UPDATE OF r SKIP LOCKED
-    )
-    UPDATE control.run r SET rung_at = clock_timestamp() FROM waiting WHERE r.run_id = waiting.run_id
-    RETURNING r.run_id;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION control.read_fleet()
-RETURNS TABLE (tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text,
-               state_reason text, revision bigint, published_at timestamptz, as_of timestamptz,
-               staleness_seconds double precision, waiting_seconds double precision, last_error jsonb)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
-BEGIN
-    PERFORM control.check_no_tenant();
-    RETURN QUERY
-    -- What waits: a turn that no scheduler has taken up, or a run that no worker has.
-    SELECT t.tenant_id, t.name, t.url, t.schema_name, t.every_seconds, t.state, t.state_reason, t.revision,
-           t.published_at, t.as_of,
-           extract(epoch FROM clock_timestamp() - coalesce(t.as_of, t.created_at))::double precision,
-           CASE WHEN t.state = 'active' THEN greatest(0, extract(epoch FROM clock_timestamp() - least(t.next_due_at,
-               (SELECT r.not_before FROM control.run r
-                WHERE r.tenant_id = t.tenant_id AND r.state = 'requested'))))::double precision ELSE 0 END,
-           (SELECT r.error FROM control.run r WHERE r.tenant_id = t.tenant_id
-            ORDER BY r.requested_at DESC LIMIT 1)
-    FROM control.tenant t ORDER BY t.name;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION control.count_runs() RETURNS TABLE (state text, runs bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
-BEGIN
-    PERFORM control.check_no_tenant();
-    RETURN QUERY
-    SELECT r.state, count(*) FROM control.run r GROUP BY r.state
-    UNION ALL
-    SELECT 'asked', count(*) FROM control.sync_request q WHERE q.run_id IS NULL;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION control.keys_in_use() RETURNS SETOF text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
@@ -212,34 +130,6 @@ END
 $$;
 
 -- The doors for one tenant.
-
-CREATE OR REPLACE FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision)
-RETURNS TABLE (tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint,
-               started_at timestamptz)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
-    RETURN QUERY
-    WITH claimed AS (
-        UPDATE control.run r
-        SET state = 'running', attempt = r.attempt + 1, fence = r.fence + 1, worker = by_worker,
-            mode = CASE WHEN t.revision IS NULL THEN 'full' ELSE r.mode END,  -- there is nothing to compare with
-            lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second',
-            started_at = coalesce(r.started_at, clock_timestamp())
-        FROM control.tenant t
-        WHERE r.run_id = run AND r.state = 'requested' AND r.not_before <= clock_timestamp()
-          AND t.tenant_id = r.tenant_id AND t.state = 'active'
-        RETURNING t.tenant_id, t.name, t.schema_name, t.url, r.mode, r.attempt, r.fence, r.started_at
-    ), told AS (
-        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
-        SELECT 'run.claimed', c.tenant_id, run,
-               jsonb_build_object('attempt', c.attempt, 'fence', c.fence, 'worker', by_worker)
-        FROM claimed c
-    )
-    SELECT c.tenant_id, c.name, c.schema_name, c.url, c.mode, c.attempt, c.fence, c.started_at FROM claimed c;
-END
-$$;
 
 CREATE OR REPLACE FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision)
 RETURNS TABLE (tenant_id uuid, tenant text, schema_name text, url text, mode text, attempt integer, fence bigint,
@@ -279,34 +169,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision,
-                                    failure jsonb)
-RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
-DECLARE
-    released record;
-BEGIN
-    PERFORM control.check_one_tenant((SELECT r.tenant_id FROM control.run r WHERE r.run_id = run));
-    IF ending NOT IN ('yielded', 'retried', 'failed') OR NOT wait_seconds BETWEEN 0 AND 31 * 86400 THEN
-        RAISE EXCEPTION 'a slice does not end like this' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    UPDATE control.run r
-    SET state = CASE WHEN ending = 'failed' THEN 'failed' ELSE 'requested' END,
-        attempt = CASE WHEN ending = 'yielded' THEN 0 ELSE r.attempt END,
-        lease_until = NULL, worker = NULL, rung_at = NULL, error = failure,
-        not_before = clock_timestamp() + wait_seconds * interval '1 second',
-        ended_at = CASE WHEN ending = 'failed' THEN clock_timestamp() END
-    WHERE r.run_id = run AND r.fence = held_fence AND r.state = 'running'
-    RETURNING r.tenant_id INTO released;
-    IF released.tenant_id IS NULL THEN RETURN false; END IF;
-    IF ending <> 'yielded' THEN
-        INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
-        VALUES (CASE ending WHEN 'failed' THEN 'run.ended' ELSE 'run.retried' END, released.tenant_id, run,
-                jsonb_build_object('outcome', ending, 'code', failure ->> 'code', 'after_seconds', wait_seconds));
-    END IF;
-    RETURN true;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION control.find_tenant(tenant text)
 RETURNS TABLE (tenant_id uuid, name text, schema_name text, url text, every_seconds integer, state text,
                state_reason text)
@@ -321,33 +183,6 @@ BEGIN
         RETURN QUERY SELECT found.tenant_id, found.name, found.schema_name, found.url, found.every_seconds, found.state,
                             found.state_reason;
     END IF;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION control.request_sync(tenant text, sync_mode text)
-RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
-DECLARE
-    request bigint;
-    asked control.tenant;
-BEGIN
-    SELECT t.* INTO asked FROM control.tenant t WHERE t.name = tenant;
-    PERFORM control.check_one_tenant(asked.tenant_id);
-    IF asked.tenant_id IS NULL OR NOT coalesce(
-           session_user = 'zaptik_app'
-           OR pg_has_role(session_user, 'zaptik_requester', 'MEMBER')
-           OR pg_has_role(session_user, to_regrole('reader_' || substr(asked.schema_name, 8)), 'MEMBER'), false) THEN
-        RAISE EXCEPTION 'there is no tenant % that % may ask a run for', coalesce(quote_literal(tenant), 'NULL'),
-                session_user
-            USING ERRCODE = 'no_data_found',
-                  HINT = '`zaptik consumer list` shows the administrator which login may ask for which tenant.';
-    END IF;
-    IF sync_mode IS NULL OR sync_mode NOT IN ('full', 'delta') THEN
-        RAISE EXCEPTION 'a run is asked for as ''full'' or ''delta'', not as %',
-                coalesce(quote_literal(sync_mode), 'NULL') USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    INSERT INTO control.sync_request (tenant_id, mode) VALUES (asked.tenant_id, sync_mode)
-    RETURNING request_id INTO request;
-    RETURN request;
 END
 $$;
 
