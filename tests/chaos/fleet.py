@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from psycopg.rows import dict_row
@@ -22,9 +22,10 @@ from ops.local.processes import Child, wait_until
 from ops.local.stack import DATABASE, ZAPTIK, Stack
 from tests.chaos.invariants import check_invariants
 from worker.postgres.connection import compose_text, in_tenant_rows, open_connection
-from worker.postgres.tenants import StoredCredentials, add_tenant, change_state, store_credentials
+from worker.postgres.tenants import add_tenant, store_credentials
 from worker.settings import read_settings
-from worker.vault import ClientCredentials, read_keyring, seal_credentials
+from worker.sync import seal_stored
+from worker.vault import ClientCredentials, read_keyring
 
 INSTANCE = "busy"
 SETTINGS = {
@@ -38,6 +39,7 @@ SETTINGS = {
     "ZAPTIK_MAX_ATTEMPTS": "8",
     "ZAPTIK_WORKER_THREADS": "2",
     "ZAPTIK_DRAIN_SECONDS": "10",
+    "ZAPTIK_WHOLE_EVERY_RUNS": "1",  # so that a turn has something in the middle of which things happen
 }
 WORKERS = 2
 SERVED_SECONDS = 120
@@ -75,13 +77,9 @@ class Fleet:
         ):
             for name in self.names[1:]:
                 tenant = await add_tenant(admin, name, url=self.instance.url, every_seconds=86_400)
-                sealed = seal_credentials(keyring, client, tenant=str(tenant.tenant_id), version=1)
-                stored = StoredCredentials(
-                    sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key
-                )
+                stored = seal_stored(keyring, client, tenant_id=tenant.tenant_id)
                 async with in_tenant_rows(app, tenant.tenant_id):
                     await store_credentials(app, tenant.tenant_id, stored)
-                await change_state(app, tenant.tenant_id, "active", reason=None)
 
     # What is done to it.
 
@@ -91,34 +89,34 @@ class Fleet:
             child for child in self.stack.children if child.name.startswith("worker") and child.is_running
         ]
 
-    def start_worker(self) -> Child:
-        """Start one more worker."""
+    def start(self, kind: Literal["worker", "scheduler"]) -> Child:
+        """Start one more process of a kind."""
         self._started += 1
-        child = self.stack.start_process(
-            f"worker-{self._started}", ZAPTIK, "worker", environment=self.stack.settings()
-        )
+        name = f"{kind}-{self._started}"
+        child = self.stack.start_process(name, ZAPTIK, kind, environment=self.stack.settings())
         child.wait_for_event("process.started")
         return child
 
-    def start_scheduler(self) -> Child:
-        """Start one more scheduler."""
-        self._started += 1
-        name = f"scheduler-{self._started}"
-        child = self.stack.start_process(name, ZAPTIK, "scheduler", environment=self.stack.settings())
-        child.wait_for_event("process.started")
-        return child
+    def find_worker(self) -> Child:
+        """Wait for a worker that holds a run, and give it."""
+        found: list[Child] = []
 
-    def choose_worker(self) -> Child:
-        """Choose a worker that runs, by the seed."""
-        return self.draw.choice(self.workers())
+        def is_found() -> bool:
+            rows = self.ask("SELECT worker FROM control.run WHERE state = 'running'")
+            holding = {row["worker"].split("/")[1] for row in rows}
+            found[:] = [child for child in self.workers() if str(child.pid) in holding]
+            return bool(found)
+
+        assert wait_until(is_found, deadline_seconds=SERVED_SECONDS), "no worker holds a run"
+        return self.draw.choice(found)
 
     def wait_for_pages(self, more: int) -> None:
-        """Wait until so many more records are written, or nothing is under way."""
+        """Wait until so many more records are written, or the round is over."""
         before = self._read_progress()
         wait_until(lambda: self._has_gone_on(before, more), deadline_seconds=SERVED_SECONDS)
 
     def _has_gone_on(self, before: int, more: int) -> bool:
-        return self._read_progress() >= before + more or not self.count_live()
+        return self._read_progress() >= before + more or self._is_served()
 
     def _read_progress(self) -> int:
         return int(self.ask("SELECT coalesce(sum(records), 0) AS records FROM control.run")[0]["records"])
