@@ -89,7 +89,9 @@ def test_the_last_attempt_is_the_last() -> None:
     failure = InstanceUnreachable("away")
     assert plan(failure, attempt=4, max_attempts=5).ending == "retried"
     for attempt in (5, 6):
-        assert plan(failure, attempt=attempt, max_attempts=5) == Fate("failed", 0.0, failure.document())
+        assert plan(failure, attempt=attempt, max_attempts=5) == Fate(
+            "failed", 0.0, failure.document(), blames_instance=True
+        )
 
 
 def test_a_deployment_that_is_not_ready_is_no_fault_of_the_run() -> None:
