@@ -19,6 +19,7 @@ from worker.postgres.connection import Connection, in_tenant_rows, open_connecti
 from worker.postgres.reading import Process, report_process
 from worker.postgres.tenants import StoredCredentials, read_credentials, store_credentials
 from worker.settings import read_settings
+from worker.sync import seal_stored
 from worker.vault import (
     ClientCredentials,
     Keyring,
@@ -27,7 +28,6 @@ from worker.vault import (
     open_credentials,
     read_keyring,
     rewrap_data_key,
-    seal_credentials,
 )
 
 T = TypeVar("T")
@@ -87,8 +87,7 @@ class Fleet:
     def store(self, ring: Keyring, *tenants: UUID) -> None:
         async def store(connection: Connection) -> None:
             for tenant in tenants:
-                sealed = seal_credentials(ring, CREDENTIALS, tenant=str(tenant), version=1)
-                stored = StoredCredentials(1, sealed.envelope, sealed.key_id, sealed.wrapped_data_key)
+                stored = seal_stored(ring, CREDENTIALS, tenant_id=tenant)
                 async with in_tenant_rows(connection, tenant):
                     await store_credentials(connection, tenant, stored)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import msgspec
+from psycopg import sql
 
 from jobs.graph import (
     EdgeLine,
@@ -142,3 +145,25 @@ async def read_own(
     text = compose_text(query, within=within.schema_name if within else None)
     cursor = await connection.execute(text, values)
     return await cursor.fetchall()
+
+
+@asynccontextmanager
+async def bare_tenants(admin: Connection, count: int, *, due: str = "now") -> AsyncIterator[list[UUID]]:
+    """Give active tenants that are rows alone, gone afterwards with their runs: schedulers look at nothing else."""
+    rows = await read_own(
+        admin,
+        """INSERT INTO control.tenant (name, schema_name, url, every_seconds, state, next_due_at)
+           SELECT 'row-' || n, 'tenant_row_' || n, 'https://row.service-now.com', 3600, 'active', %s::timestamptz
+           FROM generate_series(1, %s) n RETURNING tenant_id""",
+        due,
+        count,
+    )
+    ids = [row["tenant_id"] for row in rows]
+    try:
+        yield ids
+    finally:
+        for table in ("sync_request", "run", "tenant"):
+            await admin.execute(
+                sql.SQL("DELETE FROM {} WHERE tenant_id = ANY (%s)").format(sql.Identifier("control", table)),
+                [ids],
+            )

@@ -16,11 +16,11 @@ from ops.simulator import Simulator
 from tests.conftest import Deployment
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows
-from worker.postgres.tenants import StoredCredentials, Tenant
+from worker.postgres.tenants import Tenant
 from worker.servicenow import build_trust
 from worker.settings import Settings, read_settings
-from worker.sync import Parts, run_slice
-from worker.vault import ClientCredentials, Keyring, new_keyring, seal_credentials
+from worker.sync import Parts, run_slice, seal_stored
+from worker.vault import ClientCredentials, Keyring, new_keyring
 
 CANARIES = 3  # requests that they take, where the instance is as it comes
 CLIENT_ID, CLIENT_SECRET = "slice", "slice-secret"
@@ -42,14 +42,10 @@ class Case:
 
     async def store_credentials(self, *, keyring: Keyring | None = None) -> None:
         async with in_tenant_rows(self.app, self.tenant.tenant_id):
-            sealed = seal_credentials(
+            stored = seal_stored(
                 keyring or self.parts.keyring,
                 ClientCredentials(CLIENT_ID, CLIENT_SECRET),
-                tenant=str(self.tenant.tenant_id),
-                version=1,
-            )
-            stored = StoredCredentials(
-                sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key
+                tenant_id=self.tenant.tenant_id,
             )
             await tenants.store_credentials(self.app, self.tenant.tenant_id, stored)
 

@@ -14,9 +14,9 @@ from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case
 from worker.postgres import tenants
 from worker.postgres.connection import in_tenant_rows
 from worker.postgres.pace import keep_pace
-from worker.postgres.tenants import StoredCredentials, Tenant
-from worker.sync import try_credentials
-from worker.vault import ClientCredentials, Keyring, seal_credentials
+from worker.postgres.tenants import Tenant
+from worker.sync import seal_stored, try_credentials
+from worker.vault import ClientCredentials, Keyring
 
 pytestmark = pytest.mark.anyio
 WRONG, NEW = "wrong-secret-canary", "new-secret-canary"
@@ -27,14 +27,13 @@ async def store(case: Case, secret: str) -> bool:
     tenant_id, keyring = case.tenant.tenant_id, case.parts.keyring
     assert isinstance(keyring, Keyring)
     async with in_tenant_rows(case.app, tenant_id):
-        sealed = seal_credentials(
+        stored = seal_stored(
             keyring,
             ClientCredentials(CLIENT_ID, secret),
-            tenant=str(tenant_id),
+            tenant_id=tenant_id,
             version=await tenants.next_credential_version(case.app, tenant_id),
             wrapped_data_key=await tenants.read_data_key(case.app, tenant_id),
         )
-        stored = StoredCredentials(sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key)
         return await tenants.store_credentials(case.app, tenant_id, stored)
 
 

@@ -12,7 +12,14 @@ import pytest
 
 from tests.conftest import Deployment
 from tests.integration.conftest import AddTenant
-from tests.integration.postgres_steps import claim_fresh_run, node, publish, publish_tables, read_own
+from tests.integration.postgres_steps import (
+    bare_tenants,
+    claim_fresh_run,
+    node,
+    publish,
+    publish_tables,
+    read_own,
+)
 from worker.postgres.connection import Connection, fetch_rows, open_connection
 from worker.postgres.reading import (
     Process,
@@ -46,17 +53,8 @@ async def claim(app: Connection, run_id: UUID) -> ClaimedRun:
 @pytest.fixture
 async def registered(admin: Connection) -> AsyncIterator[list[UUID]]:
     """Sixty due tenants that are rows alone, and gone afterwards: schedulers look at nothing else."""
-    rows = await read_own(
-        admin,
-        """INSERT INTO control.tenant (name, schema_name, url, every_seconds, state)
-           SELECT 'row-' || n, 'tenant_row_' || n, 'https://row.service-now.com', 3600, 'active'
-           FROM generate_series(1, 60) n RETURNING tenant_id""",
-    )
-    ids = [row["tenant_id"] for row in rows]
-    yield ids
-    await admin.execute("DELETE FROM control.sync_request WHERE tenant_id = ANY (%s)", [ids])
-    await admin.execute("DELETE FROM control.run WHERE tenant_id = ANY (%s)", [ids])
-    await admin.execute("DELETE FROM control.tenant WHERE tenant_id = ANY (%s)", [ids])
+    async with bare_tenants(admin, 60) as ids:
+        yield ids
 
 
 async def test_two_schedulers_at_once_take_each_due_tenant_once(

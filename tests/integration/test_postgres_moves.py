@@ -14,7 +14,15 @@ import pytest
 from jobs.errors import CredentialsRejected, Failure, InstanceSlow, InstanceThrottled, InstanceUnreachable
 from jobs.retry import Fate
 from tests.conftest import Deployment
-from tests.integration.postgres_steps import GROUP, claim_fresh_run, node, publish, publish_tables, read_own
+from tests.integration.postgres_steps import (
+    GROUP,
+    bare_tenants,
+    claim_fresh_run,
+    node,
+    publish,
+    publish_tables,
+    read_own,
+)
 from worker.postgres.connection import Connection, fetch_rows
 from worker.postgres.reading import read_fleet
 from worker.postgres.runs import (
@@ -276,29 +284,14 @@ async def test_who_asks_for_a_run_wakes_a_scheduler_that_listens(
 
 async def test_turns_begin_no_faster_than_they_may(app: Connection, admin: Connection) -> None:
     """The budget holds for ten seconds at most, and what is due stays due."""
-    count = 60
-    rows = await read_own(
-        admin,
-        """INSERT INTO control.tenant (name, schema_name, url, every_seconds, state, next_due_at)
-           SELECT 'slow-' || n, 'tenant_slow_' || n, 'https://slow.service-now.com', 3600, 'active',
-                  '-infinity'::timestamptz FROM generate_series(1, %s) n RETURNING tenant_id""",
-        count,
-    )
-    ids = [row["tenant_id"] for row in rows]
-    try:
-        await admin.execute(
-            "UPDATE control.start_budget SET starts = 0, filled_at = now() - interval '1 hour'"
-        )
+    refill = "UPDATE control.start_budget SET starts = 0, filled_at = now() - interval '1 hour'"
+    async with bare_tenants(admin, 60, due="-infinity"):
+        await admin.execute(refill)
         async with app.transaction():  # the clock that fills it does not stand, but it is slow
             began = await fetch_rows(app, "control", "claim_due_tenants", batch=1000, starts_per_second=0.5)
             again = await fetch_rows(app, "control", "claim_due_tenants", batch=1000, starts_per_second=1e-6)
+        await admin.execute(refill)
         assert len(began) == 5
         assert again == []
         rest = await fetch_rows(app, "control", "claim_due_tenants", batch=1000, starts_per_second=1e4)
         assert {row["tenant_id"] for row in began}.isdisjoint(row["tenant_id"] for row in rest)
-    finally:
-        await admin.execute("DELETE FROM control.run WHERE tenant_id = ANY (%s)", [ids])
-        await admin.execute("DELETE FROM control.tenant WHERE tenant_id = ANY (%s)", [ids])
-        await admin.execute(
-            "UPDATE control.start_budget SET starts = 0, filled_at = now() - interval '1 hour'"
-        )

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.postgres_steps import read_own
+from tests.integration.postgres_steps import bare_tenants, read_own
 from worker.postgres.connection import Connection, fetch_rows
 from worker.postgres.reading import Process, forget_process, report_process
 
@@ -21,27 +21,19 @@ async def queue(admin: Connection, app: Connection) -> AsyncIterator[list[UUID]]
     """Thirty tenants that are rows alone, each with a run that waits, and one worker; all gone afterwards."""
     await admin.execute("DELETE FROM control.process")
     await admin.execute("UPDATE control.run SET not_before = 'infinity' WHERE state = 'requested'")
-    rows = await read_own(
-        admin,
-        """INSERT INTO control.tenant (name, schema_name, url, every_seconds, state, next_due_at)
-           SELECT 'queue-' || n, 'tenant_queue_' || n, 'https://q.service-now.com', 3600, 'active', 'infinity'
-           FROM generate_series(10, 39) n RETURNING tenant_id, name""",
-    )
-    ids = [row["tenant_id"] for row in sorted(rows, key=lambda row: row["name"])]
-    runs = await read_own(
-        admin,
-        """INSERT INTO control.run (tenant_id, mode, reason, not_before)
-           SELECT tenant_id, 'delta', 'cadence', now() - interval '1 h' + number * interval '1 s'
-           FROM unnest(%s::uuid[]) WITH ORDINALITY AS asked (tenant_id, number)
-           RETURNING run_id, tenant_id""",
-        ids,
-    )
-    worker = Process(uuid4(), "worker", "a host", 1, "0", SLOTS)
-    await report_process(app, worker)
-    yield [row["run_id"] for row in sorted(runs, key=lambda row: ids.index(row["tenant_id"]))]
-    await forget_process(app, worker.process_id)
-    await admin.execute("DELETE FROM control.run WHERE tenant_id = ANY (%s)", [ids])
-    await admin.execute("DELETE FROM control.tenant WHERE tenant_id = ANY (%s)", [ids])
+    async with bare_tenants(admin, 30, due="infinity") as ids:
+        runs = await read_own(
+            admin,
+            """INSERT INTO control.run (tenant_id, mode, reason, not_before)
+               SELECT tenant_id, 'delta', 'cadence', now() - interval '1 h' + number * interval '1 s'
+               FROM unnest(%s::uuid[]) WITH ORDINALITY AS asked (tenant_id, number)
+               RETURNING run_id, tenant_id""",
+            ids,
+        )
+        worker = Process(uuid4(), "worker", "a host", 1, "0", SLOTS)
+        await report_process(app, worker)
+        yield [row["run_id"] for row in sorted(runs, key=lambda row: ids.index(row["tenant_id"]))]
+        await forget_process(app, worker.process_id)
 
 
 async def ring(app: Connection, *, again_after_seconds: float = 600) -> set[UUID]:

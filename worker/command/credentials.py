@@ -17,8 +17,8 @@ from worker.postgres.connection import Connection, in_tenant_rows
 from worker.postgres.keys import check_workers_hold
 from worker.postgres.tenants import StoredCredentials, Tenant
 from worker.settings import Settings
-from worker.sync import Parts, try_credentials
-from worker.vault import ClientCredentials, check_keys_present, seal_credentials
+from worker.sync import Parts, check_keys, seal_stored, try_credentials
+from worker.vault import ClientCredentials
 
 _LONGEST_SECRET = 4096
 
@@ -37,7 +37,7 @@ def set_credential(asked: argparse.Namespace, settings: Settings, output: Output
     parts = build_parts(settings, command="credential set")
 
     async def keep(connection: Connection) -> tuple[StoredCredentials, Tenant]:
-        check_keys_present(parts.keyring, await tenants.read_key_ids(connection))
+        await check_keys(connection, parts.keyring)
         await check_workers_hold(connection, parts.keyring.now().primary)
         tenant = await tenants.find_tenant(connection, asked.name)
         if not asked.no_try:
@@ -72,16 +72,15 @@ async def _store(
 ) -> StoredCredentials:
     reference = str(tenant.tenant_id)
     async with in_tenant_rows(connection, tenant.tenant_id):
-        sealed = seal_credentials(
+        stored = seal_stored(
             parts.keyring,
             credentials,
-            tenant=reference,
+            tenant_id=tenant.tenant_id,
             version=await tenants.next_credential_version(connection, tenant.tenant_id),
             wrapped_data_key=await tenants.read_data_key(connection, tenant.tenant_id),
         )
-        stored = StoredCredentials(sealed.version, sealed.envelope, sealed.key_id, sealed.wrapped_data_key)
         may_run = await tenants.store_credentials(connection, tenant.tenant_id, stored)
-        fields = {"version": sealed.version, "key_id": sealed.key_id}
+        fields = {"version": stored.version, "key_id": stored.key_id}
         events = [Event(CREDENTIAL_STORED, fields, tenant=reference)]
         if may_run and tenant.state == "paused":
             events.append(Event(TENANT_RESUMED, {"reason": "credentials"}, tenant=reference))

@@ -15,8 +15,7 @@ from worker.command.parts import build_parts
 from worker.postgres import reading, tenants
 from worker.postgres.connection import Connection
 from worker.settings import Settings
-from worker.sync import Examination, examine_tenant
-from worker.vault import check_keys_present
+from worker.sync import Examination, check_keys, examine_tenant
 
 _FAILED, _IN_PART = 1, 3
 
@@ -26,7 +25,7 @@ def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> in
     parts = build_parts(settings, command="doctor")
 
     async def look(connection: Connection) -> tuple[Examination, list[dict[str, Any]]]:
-        check_keys_present(parts.keyring, await tenants.read_key_ids(connection))
+        await check_keys(connection, parts.keyring)
         tenant = await tenants.find_tenant(connection, asked.name)
         last = await reading.read_runs(connection, tenant, limit=1)
         found = await examine_tenant(

@@ -21,7 +21,7 @@ from worker.postgres.runs import Round
 from worker.settings import Settings
 from worker.telemetry import FleetFigures
 
-_RING_AGAIN_SECONDS = 30.0  # without an answer: the message, or all of Redis, may be lost
+_RING_AGAIN_SECONDS = 30  # without an answer: the message, or all of Redis, may be lost
 _TICKS_MISSED = 10  # after so many the scheduler counts as stuck
 
 

@@ -10,12 +10,10 @@ from jobs.errors import DatabaseAway, KeyMissing, QueueAway
 from jobs.events import KEYRING_CHANGED, KEYRING_UNREADABLE
 from jobs.surface import read_surface
 from worker.fleet.process import REPORT_SECONDS, Process
-from worker.postgres import tenants
-from worker.postgres.connection import Connection
 from worker.servicenow import build_trust
 from worker.settings import Settings
-from worker.sync import Parts, run_slice
-from worker.vault import HeldKeyring, Keyring, check_keys_present, find_source
+from worker.sync import Parts, check_keys, run_slice
+from worker.vault import HeldKeyring, find_source
 
 _PUBLISH_SECONDS = 300
 _LOOK_SECONDS = 1.0
@@ -37,7 +35,7 @@ def run_worker(settings: Settings) -> int:
         emit=process.emit,
     )
     with process.running():
-        if process.wait_for_dependencies(lambda connection: _check_keys(connection, held.now())):
+        if process.wait_for_dependencies(lambda connection: check_keys(connection, held)):
             _answer(process, parts, held)
     return 0
 
@@ -87,7 +85,3 @@ def _renew(process: Process, held: HeldKeyring, look: Callable[[], bool]) -> boo
     if changed:
         process.tell(KEYRING_CHANGED, primary=held.now().primary, key_ids=sorted(held.now().keys))
     return changed
-
-
-async def _check_keys(connection: Connection, keyring: Keyring) -> None:
-    check_keys_present(keyring, await tenants.read_key_ids(connection))

@@ -2,7 +2,16 @@
 
 from worker.sync.doctor import Examination, examine_tenant
 from worker.sync.parts import Parts
+from worker.sync.sealing import check_keys, seal_stored
 from worker.sync.slice import run_slice
 from worker.sync.trying import try_credentials
 
-__all__ = ["Examination", "Parts", "examine_tenant", "run_slice", "try_credentials"]
+__all__ = [
+    "Examination",
+    "Parts",
+    "check_keys",
+    "examine_tenant",
+    "run_slice",
+    "seal_stored",
+    "try_credentials",
+]
