@@ -23,6 +23,7 @@ READ = {
     "node", "edge", "node_history", "edge_history", "feed", "reference", "finding", "finding_history",
 }  # fmt: skip
 RETENTION = {"forget_revisions", "prune_history"}
+TRIGGERS = {"keep_revision"}
 READ_IN_PART = {"revision", "table_read"}
 SHOWN = (*(view for view in VIEWS if view.startswith("graph_v1_")), "node")
 WRITES = {
@@ -213,9 +214,10 @@ async def test_every_view_is_its_callers_and_every_function_binds_its_names(
            FROM pg_proc WHERE pronamespace = %s::regnamespace""",
         tenant.schema_name,
     )
-    assert len(functions) == 9 + len(RETENTION)
+    assert len(functions) == 9 + len(RETENTION) + len(TRIGGERS)
+    assert {row["proname"] for row in functions} >= RETENTION | TRIGGERS
     for row in functions:
-        own = ("v", True) if row["proname"] in RETENTION else ("s", False)
+        own = ("v" if row["proname"] in RETENTION | TRIGGERS else "s", row["proname"] in RETENTION)
         assert (row["provolatile"], row["prosecdef"]) == own, row["proname"]
         assert row["bound"], row["proname"]
         assert not row["public"], row["proname"]

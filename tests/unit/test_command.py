@@ -217,11 +217,12 @@ def test_a_tenants_status_and_a_process_are_described_as_promised() -> None:
     row = {
         "tenant": "acme", "tenant_id": UUID(int=1), "state": "paused", "state_reason": "by a person",
         "published_at": None, "as_of": NOON, "revision": None, "staleness_seconds": 1.26, "last_error": None,
+        "last_state": "quarantined", "breaker": "half_open",
     }  # fmt: skip
     assert describe_tenant_status(row) == {
         "tenant": "acme", "tenant_id": str(UUID(int=1)), "state": "paused", "reason": "by a person",
         "last_published": None, "as_of": "2026-11-24T12:00:00Z", "revision": None,
-        "staleness_seconds": 1.3, "breaker": "closed", "last_error": None,
+        "staleness_seconds": 1.3, "last_state": "quarantined", "breaker": "half_open", "last_error": None,
     }  # fmt: skip
     process = {
         "process_id": uuid4(), "kind": "worker", "host": "h", "pid": 7, "version": "0", "threads": 2,
