@@ -102,9 +102,9 @@ class ScriptedInstance:
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(self.certificates.cert_file, self.certificates.key_file)
         self._writers: set[asyncio.StreamWriter] = set()
-        self._handlers: set[asyncio.Task[None] | None] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
         self._at_once = 0
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
         self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -112,14 +112,16 @@ class ScriptedInstance:
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
-        handlers = [handler for handler in self._handlers if handler]
-        if handlers:
-            await asyncio.wait(handlers, timeout=_CLOSE_SECONDS)
+        if self._handlers:
+            await asyncio.wait(self._handlers, timeout=_CLOSE_SECONDS)
         await self._server.wait_closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Know a connection from its first moment: one whose task never began is to be closed too."""
         self._writers.add(writer)
-        self._handlers.add(asyncio.current_task())
+        self._handlers.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while not writer.is_closing():
                 await self._play(await self._hear(reader), writer)
@@ -127,6 +129,7 @@ class ScriptedInstance:
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             writer.transport.abort()
         finally:
+            writer.close()
             self._writers.discard(writer)
 
     async def _hear(self, reader: asyncio.StreamReader) -> Heard:

@@ -174,8 +174,14 @@ async def test_a_grant_of_a_table_by_mistake_shows_a_consumer_no_row_of_another_
         f"GRANT USAGE ON SCHEMA {other.schema_name} TO {role}; "
         f"GRANT ALL ON ALL TABLES IN SCHEMA {other.schema_name} TO {role}".encode()
     )
-    for relation in (*TENANT_TABLES, *(view for view in VIEWS if view != "routing_move")):
-        assert await ask(reader, f"SELECT * FROM {{tenant}}.{relation}", within=other) == []  # noqa: S608
+    try:
+        for relation in (*TENANT_TABLES, *(view for view in VIEWS if view != "routing_move")):
+            assert await ask(reader, f"SELECT * FROM {{tenant}}.{relation}", within=other) == []  # noqa: S608
+    finally:  # a process that starts on this server would refuse to
+        await admin.execute(
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA {other.schema_name} FROM {role}; "
+            f"REVOKE USAGE ON SCHEMA {other.schema_name} FROM {role}".encode()
+        )
 
 
 async def test_the_functions_work_for_the_worker_as_they_do_for_a_consumer(
