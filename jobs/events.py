@@ -250,6 +250,13 @@ RETENTION_FAILED = _kind(
     level="warning",
 )
 
+GAP_ACCEPTED = _kind(
+    "gap.accepted",
+    "The database's server leaves something open that `migrate` would close, and the settings accept it.",
+    "gap",
+    "leaves",
+    level="warning",
+)
 ISOLATION_CHECKED = _kind(
     "isolation.checked",
     "A scheduler tried to read tenants as other tenants: how many held, were reached, could not be tried.",

@@ -1,15 +1,19 @@
-"""`migrate`: the schemas of a deployment."""
+"""`migrate`: the schemas of a deployment, and what can be seen of the server's own protection."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 
+from jobs.gaps import GAPS
 from worker.command.database import ask_as_administrator
 from worker.command.output import Output
 from worker.postgres import migrate as migration
-from worker.postgres.connection import open_connection
+from worker.postgres.connection import Connection, open_connection
+from worker.postgres.migrate import MigrationReport
+from worker.postgres.protection import Protection, read_protection
 from worker.settings import Settings
 
 _TOLD_EVERY = 100  # tenants
@@ -20,24 +24,38 @@ def migrate(_asked: argparse.Namespace, settings: Settings, output: Output) -> i
     app_url = settings.database_url.get_secret_value() if settings.database_url else None
     today = datetime.now(UTC).date()
     admin_url = settings.require_admin_database_url()
-    report = ask_as_administrator(
-        settings,
-        lambda connection: migration.migrate(
+
+    async def bring_up(connection: Connection) -> tuple[MigrationReport, Protection]:
+        report = await migration.migrate(
             connection,
             app_url=app_url,
             today=today,
+            accepted_gaps=settings.accepted_gaps,
             opening=lambda: open_connection(admin_url, purpose="migrate"),
             progress=lambda done, total: _tell_progress(output, done, total),
-        ),
-    )
-    tenants = dataclasses.asdict(report)
-    output.document({"control": tenants.pop("control"), "tenants": tenants})
+        )
+        return report, await read_protection(connection)
+
+    report, protection = ask_as_administrator(settings, bring_up)
+    output.document(describe_migration(report, protection))
     output.lines([f"control schema at version {report.control}"])
     for word, names in (("migrated", report.migrated), ("already there", report.current)):
         output.lines([f"{len(names)} tenants {word}"])
+    output.lines([f"mended: {statement}" for statement in report.mended])
+    output.lines(protection.lines())
+    for gap in report.gaps:
+        output.say(f"zaptik: accepted and open: {gap}: {GAPS[gap]}")
     for failed in report.failed:
         output.say(f"zaptik: tenant {failed['tenant']} was not migrated: {failed['error']}")
     return 1 if report.failed else 0
+
+
+def describe_migration(report: MigrationReport, protection: Protection) -> dict[str, Any]:
+    """Give the document of `migrate --json`."""
+    tenants = dataclasses.asdict(report)
+    control, gaps = tenants.pop("control"), tenants.pop("gaps")
+    open_gaps = [{"gap": gap, "leaves": GAPS[gap]} for gap in gaps]
+    return {"control": control, "tenants": tenants, "gaps": open_gaps, "server": protection.document()}
 
 
 def _tell_progress(output: Output, done: int, total: int) -> None:
