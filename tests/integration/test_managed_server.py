@@ -6,6 +6,7 @@ The administrator may make roles and databases and owns the database, as a manag
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+import schema
 from jobs.errors import DatabaseUnsafe
 from jobs.gaps import GAPS
 from ops.local.postgres import EmbeddedPostgres
@@ -130,6 +132,36 @@ async def test_a_guard_that_is_no_gap_is_mended_and_refused_there_too(
         report = await migrate_as(manager, managed, *OPEN)
         assert len(report.mended) == 2
         await check_database(app, accepted_gaps=OPEN)
+
+
+GIVEN_BACK = """DO $$ DECLARE taken regprocedure; BEGIN
+    FOR taken IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
+                 AND has_function_privilege('zaptik_owner', p.oid, 'EXECUTE') AND NOT EXISTS (
+                     SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0) LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', taken);
+    END LOOP;
+    GRANT USAGE ON LANGUAGE sql, plpgsql TO PUBLIC;
+END $$"""
+
+
+async def test_what_the_providers_superuser_revokes_once_needs_no_acceptance(
+    managed: Deployment, manager: Connection, own_server: EmbeddedPostgres
+) -> None:
+    """By the statements of `roles.sql` that the page names."""
+    await migrate_as(manager, managed, *OPEN)
+    roles = schema.read_script("control", "roles")
+    languages = re.findall(r"(?m)^(?:REVOKE|GRANT) USAGE ON LANGUAGE .*;$", roles)
+    [functions] = re.findall(r"(?s)DO \$functions\$.*\$functions\$;", roles)
+    with psycopg.connect(own_server.admin_url("managed"), autocommit=True) as superuser:
+        superuser.execute(" ".join([*languages, functions]).encode())
+        try:
+            assert (await migrate_as(manager, managed, "trigger:drop_owned")).gaps == ["trigger:drop_owned"]
+            async with open_connection(managed.app_url, purpose="test app") as app:
+                assert await check_database(app, accepted_gaps=["trigger:drop_owned"]) == [
+                    "trigger:drop_owned"
+                ]
+        finally:
+            superuser.execute(GIVEN_BACK)
 
 
 def test_a_process_warns_of_each_at_its_start(
