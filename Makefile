@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down test check format bench soak lock clean
+.PHONY: help setup demo up down test test-database test-processes check format bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,7 +33,14 @@ down: setup  ## stops what `make up` started
 	@$(BIN)/python -m ops.local down
 
 test: setup  ## every test, on embedded servers
-	@$(BIN)/python -m pytest -q
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-database test-processes
+
+# The two halves take about as long as each other, and share nothing but the machine.
+test-database: setup
+	@$(BIN)/python -m pytest -q tests/integration
+
+test-processes: setup
+	@$(BIN)/python -m pytest -q --ignore=tests/integration
 
 check: setup  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
