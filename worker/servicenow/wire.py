@@ -141,12 +141,7 @@ async def open_wire(
 ) -> AsyncIterator[Wire]:
     """Open the connections to a checked address and close them at the end."""
     options: dict[str, Any] = {
-        "transport": Transport(
-            trust=trust,
-            limits=httpx.Limits(
-                max_connections=limits.concurrency, max_keepalive_connections=limits.concurrency
-            ),
-        ),
+        "transport": Transport(trust=trust),
         "trust_env": False,  # no proxy and no .netrc from the environment
         "follow_redirects": False,
         "timeout": httpx.Timeout(None, connect=_CONNECT_SECONDS),
