@@ -67,9 +67,11 @@ class Wire:
         sent = {"method": "GET", "params": question.parameters, "headers": bearer}
         return await self._exchange(question.path, sent, asked)
 
-    async def fetch_grant(self, form: Mapping[str, str], asked: Asked) -> Answer:
+    async def fetch_grant(self, form: grant.Form, asked: Asked) -> Answer:
         """POST the form that asks for a token; raises as `fetch_answer` does."""
-        return await self._exchange(grant.PATH, {"method": "POST", "data": dict(form), "headers": {}}, asked)
+        return await self._exchange(
+            grant.PATH, {"method": "POST", "data": form.build(), "headers": {}}, asked
+        )
 
     async def _exchange(self, path: str, sent: Mapping[str, Any], asked: Asked) -> Answer:
         failure: Failure
