@@ -33,12 +33,11 @@ RUNS = Dashboard(
                 ),
                 lines(
                     "Time waited for instances",
-                    "Of each second of the runs under way, the part that instances asked us to wait.",
+                    "Seconds in each second of a run under way; requests side by side wait each for itself.",
                     (
                         'sum(rate(zaptik_throttle_wait_seconds_total[1h])) / (max(zaptik_runs{state="running"}) > 0)',
                         "waited",
                     ),
-                    unit="percentunit",
                     alerts=("ZaptikInstanceThrottles",),
                 ),
             ),
