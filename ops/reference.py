@@ -110,6 +110,10 @@ _SETTINGS = """\
 Every process and every command reads its settings from environment variables, once, at its start. An empty
 variable counts as not set. A variable that begins with `ZAPTIK_` and is not in this table is an error that
 names it; those that begin with `ZAPTIK_TEST_` belong to the tests and are passed over.
+
+A file that holds a secret belongs to the process's user and is closed to all others (`chmod 600`); or it is root's,
+and may then be read by its group, as Kubernetes and Docker mount secrets. One line break at its end is not part of
+the text.
 """
 _EVENTS = """\
 # Events

@@ -78,6 +78,7 @@ KEPT = """SELECT string_agg(format('%%I.%%I', schemaname, tablename), ', ') AS t
           WHERE schemaname = %s AND tablename <> 'schema_version'"""
 END_RUNS = """UPDATE control.run SET state = 'cancelled', fence = fence + 1, lease_until = NULL, ended_at = now()
               WHERE state IN ('requested', 'running') AND tenant_id = %s"""
+CLOSE_BREAKER = "DELETE FROM control.instance_breaker WHERE tenant_id = %s"
 
 
 @pytest.fixture
@@ -111,6 +112,7 @@ class Scene:
         assert row is not None
         await admin.execute(f"TRUNCATE {row['tables']}")
         await admin.execute(END_RUNS, [tenant.tenant_id])
+        await admin.execute(CLOSE_BREAKER, [tenant.tenant_id])
 
 
 @pytest.fixture
