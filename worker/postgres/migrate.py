@@ -97,6 +97,7 @@ async def _mend_guards(connection: Connection, report: MigrationReport) -> None:
 
 async def _migrate_control(connection: Connection, *, app_url: str | None, today: date) -> int:
     """Bring roles and the control schema to this release, one `migrate` at a time; gives the version."""
+    _check_encoding(connection)
     await run_script(connection, f"SET lock_timeout = '{_LOCK_SECONDS}s'")  # any session can hold the lock
     await run_script(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
@@ -109,6 +110,16 @@ async def _migrate_control(connection: Connection, *, app_url: str | None, today
     finally:
         await run_script(connection, f"SELECT pg_advisory_unlock({_LOCK})")
     return version
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Refuse a database that cannot hold every name, or in which text is but bytes (SQL_ASCII)."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseUnsafe(
+            f"The database has the encoding {encoding} and must have UTF8: create it anew, with "
+            "`createdb --encoding=UTF8 --template=template0`."
+        )
 
 
 async def _assert_roles(connection: Connection, *, app_url: str | None) -> None:
