@@ -6,10 +6,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down test check format image bench soak lock clean
+.PHONY: help setup demo up down test test-database test-processes check format image bench soak lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP)  ## the environment, in .venv/ (the command is .venv/bin/zaptik)
 
@@ -33,7 +33,13 @@ down: setup  ## stops what `make up` started
 	@$(BIN)/python -m ops.local down
 
 test: setup  ## every test, on embedded servers
-	@$(BIN)/python -m pytest -q
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-database test-processes
+
+test-database: setup  ## one half of them
+	@$(BIN)/python -m pytest -q tests/integration
+
+test-processes: setup  ## the other half; they take about as long as each other, and share only the machine
+	@$(BIN)/python -m pytest -q --ignore=tests/integration
 
 check: setup  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -79,7 +79,7 @@ def test_a_lock_pins_by_hash_and_holds_no_address(lock: Path) -> None:
 def read_targets() -> dict[str, str]:
     """Give each target of the Makefile with what it runs."""
     text = (ROOT / "Makefile").read_text("utf-8")
-    parts = re.split(r"(?m)^([a-z]+):", text)
+    parts = re.split(r"(?m)^([a-z-]+):", text)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

@@ -6,12 +6,14 @@ A round that fails changes nothing for good; the next one does what it left.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
 
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
+from jobs.rounds import plan_pause
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
 from worker.fleet.waking import listening
@@ -38,6 +40,7 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
+    rang_at = -math.inf
     retention = RetentionTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
@@ -47,7 +50,8 @@ def _schedule(process: Process) -> None:
                 process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
                 report_due = time.monotonic() + REPORT_SECONDS
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
-            _do_round(process, can_ring=away is None)
+            if _do_round(process, can_ring=away is None):
+                rang_at = time.monotonic()
             retention.take()
         except (DatabaseAway, QueueAway) as gone:
             away = gone
@@ -55,7 +59,7 @@ def _schedule(process: Process) -> None:
             process.become_ready()
         else:
             process.tell_away(away)
-        process.pause(tick_seconds)
+        process.pause(plan_pause(tick_seconds=tick_seconds, seconds_since_ring=time.monotonic() - rang_at))
     process.tell_stopping()
 
 
@@ -67,8 +71,8 @@ def _find_redis_away(process: Process) -> QueueAway | None:
     return None
 
 
-def _do_round(process: Process, *, can_ring: bool) -> None:
-    """Plan a round, and ring; while Redis is away, runs are made and wait to be rung for."""
+def _do_round(process: Process, *, can_ring: bool) -> bool:
+    """Plan a round, and ring; True where it rang. While Redis is away, runs are made and wait to be rung for."""
     began = time.monotonic()
     done = process.ask(
         lambda connection: _plan(connection, process.settings, can_ring=can_ring), purpose="round"
@@ -84,6 +88,7 @@ def _do_round(process: Process, *, can_ring: bool) -> None:
         "seconds": round(time.monotonic() - began, 3),
     }
     process.tell(SCHEDULER_TICKED, **ticked)
+    return bool(done.to_ring)
 
 
 def _describe_round(done: Round) -> Iterator[Event]:

@@ -167,7 +167,10 @@ class Settings(BaseSettings):
     lease_seconds: Seconds = Field(
         60, description="How long a silent worker keeps a run before it is offered again."
     )
-    scheduler_tick_seconds: Seconds = Field(5, description="The pause between two rounds of the scheduler.")
+    scheduler_tick_seconds: Seconds = Field(
+        5,
+        description="The pause between two rounds of the scheduler; while it rings for runs, a second at most.",
+    )
     starts_per_second: float = Field(
         50, gt=0, le=10_000, description="The most turns that begin in a second, all schedulers together."
     )
