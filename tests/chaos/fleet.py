@@ -5,7 +5,6 @@ A round makes every tenant due at once; whatever happens meanwhile, each is serv
 
 from __future__ import annotations
 
-import asyncio
 import random
 import signal
 from collections import Counter
@@ -17,15 +16,12 @@ from typing import Any, Literal
 import psycopg
 from psycopg.rows import dict_row
 
+from ops.bench.many import add_tenants
 from ops.local.instance import Instance, Row, Tenant
 from ops.local.processes import Child, wait_until
 from ops.local.stack import DATABASE, ZAPTIK, Stack
 from tests.chaos.invariants import check_invariants
-from worker.postgres.connection import compose_text, in_tenant_rows, open_connection
-from worker.postgres.tenants import add_tenant, store_credentials
-from worker.settings import read_settings
-from worker.sync import seal_stored
-from worker.vault import ClientCredentials, read_keyring
+from worker.postgres.connection import compose_text
 
 INSTANCE = "busy"
 SETTINGS = {
@@ -65,21 +61,7 @@ class Fleet:
 
     def add_tenants(self) -> None:
         """Add all but the first, which the stack has added, to the same instance with the same credentials."""
-        asyncio.run(self._add_tenants())
-
-    async def _add_tenants(self) -> None:
-        settings = read_settings(self.stack.settings())
-        keyring = read_keyring(settings)
-        client = ClientCredentials(self.stack.client_id(INSTANCE), self.stack.client_secrets[INSTANCE])
-        async with (
-            open_connection(self.stack.admin_database_url(DATABASE), purpose="chaos") as admin,
-            open_connection(settings.require_database_url(), purpose="chaos") as app,
-        ):
-            for name in self.names[1:]:
-                tenant = await add_tenant(admin, name, url=self.instance.url, every_seconds=86_400)
-                stored = seal_stored(keyring, client, tenant_id=tenant.tenant_id)
-                async with in_tenant_rows(app, tenant.tenant_id):
-                    await store_credentials(app, tenant.tenant_id, stored)
+        add_tenants(self.stack, INSTANCE, self.names[1:], every_seconds=86_400)
 
     # What is done to it.
 
