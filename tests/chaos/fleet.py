@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ SETTINGS = {
     "ZAPTIK_DRAIN_SECONDS": "10",
     "ZAPTIK_WHOLE_EVERY_RUNS": "1",  # so that a turn has something in the middle of which things happen
 }
-WORKERS = 2
+SHIFTED_CLOCK = Path(__file__).with_name("shifted_clock.py")
 SERVED_SECONDS = 120
 
 
@@ -50,6 +51,7 @@ class Fleet:
         self.draw = random.Random(f"{INSTANCE}:{tenants}")  # noqa: S311  chooses victims
         self._started = len(stack.children)
         self._served = dict.fromkeys(self.names, 0)
+        self._last_audit_id = 0
 
     def __repr__(self) -> str:
         return f"<Fleet of {len(self.names)} tenants, {self.stack}>"
@@ -71,11 +73,12 @@ class Fleet:
             child for child in self.stack.children if child.name.startswith("worker") and child.is_running
         ]
 
-    def start(self, kind: Literal["worker", "scheduler"]) -> Child:
-        """Start one more process of a kind."""
+    def start(self, kind: Literal["worker", "scheduler"], *, clock_seconds: float = 0) -> Child:
+        """Start one more process of a kind, whose own clock may be off."""
         self._started += 1
         name = f"{kind}-{self._started}"
-        child = self.stack.start_process(name, ZAPTIK, kind, environment=self.stack.settings())
+        command = [sys.executable, SHIFTED_CLOCK, str(clock_seconds)] if clock_seconds else [ZAPTIK]
+        child = self.stack.start_process(name, *command, kind, environment=self.stack.settings())
         child.wait_for_event("process.started")
         return child
 
@@ -102,6 +105,16 @@ class Fleet:
 
     def _read_progress(self) -> int:
         return int(self.ask("SELECT coalesce(sum(records), 0) AS records FROM control.run")[0]["records"])
+
+    def count_requests(self) -> tuple[int, int]:
+        """Count this round's requests to the instance's tables: those that it had, and those in the audit trail."""
+        had = [row["path"] for row in self.instance.fetch_requests()]
+        [told] = self.ask(
+            """SELECT count(*) AS requests FROM control.audit_events
+               WHERE audit_id > %s AND action IN ('request.answered', 'request.failed')""",
+            self._last_audit_id,
+        )
+        return sum(path.startswith("/api/") for path in had), told["requests"]
 
     def count_events(self) -> Counter[str]:
         """Count the audit events by action."""
@@ -132,6 +145,9 @@ class Fleet:
         name = f"Changed {self.draw.randrange(10**9)}"
         self.instance.put_rows("sys_user_group", [{"sys_id": changed["sys_id"], "name": name}])
         self._served = {row["name"]: row["ended"] for row in self._count_ended()}
+        self.instance.forget_requests()
+        [last] = self.ask("SELECT coalesce(max(audit_id), 0) AS id FROM control.audit_events")
+        self._last_audit_id = last["id"]
         self.ask("UPDATE control.tenant SET next_due_at = now() RETURNING 1")
 
     def wait_until_served(self) -> None:
