@@ -1,0 +1,1 @@
+-- A place kept for another migration, so that the versions have no gap.

@@ -1,0 +1,3 @@
+"""The audit trail."""
+
+MONTHS_AHEAD = 6
