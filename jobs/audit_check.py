@@ -21,7 +21,8 @@ What = Literal[
 CheckSignature = Callable[[str, bytes, bytes], bool | None]
 """Given a key's id, what was signed and the signature: whether it holds, None where the key is not known."""
 
-DROPPED = "audit.dropped"
+DROPPED = "retention.audit"
+"""The event that tells of a month that went when its time was over."""
 
 
 @dataclass(frozen=True, slots=True)

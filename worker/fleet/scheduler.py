@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from jobs.audit import count_months_ahead
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
+from worker.fleet.sealing import SealingTurns
 from worker.fleet.waking import listening
-from worker.postgres import keys, reading, runs
+from worker.postgres import audit, keys, reading, runs
 from worker.postgres.connection import Connection
 from worker.postgres.runs import Round
 from worker.settings import Settings
@@ -38,7 +41,7 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
-    retention = RetentionTurns(process)
+    retention, sealing = RetentionTurns(process), SealingTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -48,6 +51,7 @@ def _schedule(process: Process) -> None:
                 report_due = time.monotonic() + REPORT_SECONDS
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
             _do_round(process, can_ring=away is None)
+            sealing.take()
             retention.take()
         except (DatabaseAway, QueueAway) as gone:
             away = gone
@@ -112,6 +116,9 @@ async def read_figures(connection: Connection) -> FleetFigures:
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
+    trail = await audit.read_partitions(connection)
+    now = datetime.now(UTC)
+    oldest = min((part.oldest_unsealed for part in trail if part.oldest_unsealed), default=now)
     return FleetFigures(
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
@@ -122,4 +129,9 @@ async def read_figures(connection: Connection) -> FleetFigures:
         quarantined=sum(row["last_state"] == "quarantined" for row in fleet),
         keys_in_use=len(in_use),
         oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
+        audit_unsealed=sum(part.unsealed for part in trail),
+        audit_oldest_seconds=max(0.0, (now - oldest).total_seconds()),
+        audit_months_ahead=count_months_ahead(
+            (part.frontier.bound for part in trail), year=now.year, month=now.month
+        ),
     )

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from jobs import events
 from jobs.errors import CredentialsRejected
 from jobs.events import Event
+from worker.telemetry.audit_metrics import add_audit_metrics
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -39,7 +40,8 @@ class FleetFigures:
     tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
     for its turn to be taken up or for a worker.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
-    them has.
+    them has. `audit_unsealed` events of the audit trail are under no checkpoint, the oldest for
+    `audit_oldest_seconds`; `audit_months_ahead` have a partition, in a row after this month.
     """
 
     runs: Mapping[str, int]
@@ -51,6 +53,9 @@ class FleetFigures:
     quarantined: int
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
+    audit_unsealed: int = 0
+    audit_oldest_seconds: float = 0.0
+    audit_months_ahead: int = 0
 
 
 class Metrics:
@@ -269,6 +274,8 @@ class Metrics:
             registry=self.registry,
         )
 
+        show_audit = add_audit_metrics(self.registry, self._on)
+
         def show(figures: FleetFigures) -> None:
             # Also what nobody is in: a series that comes and goes cannot be alerted on.
             for state in _RUN_STATES:
@@ -283,6 +290,7 @@ class Metrics:
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
+            show_audit(figures.audit_unsealed, figures.audit_oldest_seconds, figures.audit_months_ahead)
 
         return show
 
