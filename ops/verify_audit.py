@@ -55,10 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         keys = read_keys(asked.public_key)
-        lines = read_lines(asked.trail)
-        if next(lines, {}).get("form") != FORM:
-            raise ValueError(f"{asked.trail} does not begin as a file of `zaptik audit export`")
-        segments, events = check_trail(lines, keys, set(asked.checkpoint))
+        segments, events = check_trail(read_lines(asked.trail), keys, set(asked.checkpoint))
     except DoesNotHoldError as wrong:
         print(f"DOES NOT HOLD: {wrong}")
         return 1
@@ -126,16 +123,16 @@ def check_events(checkpoint: Mapping[str, Any], events: Sequence[Mapping[str, An
     """Compare events with what their checkpoint sealed, in order."""
     where = f"of segment {checkpoint['segment']}, {checkpoint['bound']}"
     sealed = split_entries(base64.b64decode(checkpoint["entries"]))
-    ids = {audit_id for audit_id, _ in sealed}
-    there = {event["audit_id"] for event in events}
+    there, waiting = {event["audit_id"] for event in events}, {audit_id for audit_id, _ in sealed}
     for at in range(max(len(sealed), len(events))):
-        if at < len(events) and events[at]["audit_id"] not in ids:
+        if at < len(events) and events[at]["audit_id"] not in waiting:
             raise DoesNotHoldError(f"event {events[at]['audit_id']} {where} was added")
-        if at < len(sealed) and sealed[at][0] not in there:
+        if sealed[at][0] not in there:
             raise DoesNotHoldError(f"event {sealed[at][0]} {where} is missing")
         event, (audit_id, hashed) = events[at], sealed[at]
         if event["audit_id"] != audit_id or hash_event(event) != hashed:
             raise DoesNotHoldError(f"event {audit_id} {where} was altered, or is not in its place")
+        waiting.remove(audit_id)
 
 
 def split_entries(entries: bytes) -> list[tuple[int, str]]:
@@ -164,8 +161,10 @@ def sha256(content: bytes) -> str:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the file's lines, one at a time."""
+    """Give the file's lines after its head, one at a time."""
     with path.open("rb") as file:
+        if json.loads(file.readline()).get("form") != FORM:
+            raise ValueError(f"{path} does not begin as a file of `zaptik audit export`")
         for line in file:
             yield json.loads(line)
 

@@ -27,9 +27,12 @@ _TELL_AGAIN_SECONDS = 3600.0
 class SealingTurns:
     """When this scheduler looks at the trail next, and by which key it seals."""
 
-    def __init__(self, process: Process, *, every_seconds: float = _EVERY_SECONDS) -> None:
+    def __init__(
+        self, process: Process, *, every_seconds: float = _EVERY_SECONDS, turn_seconds: float = _TURN_SECONDS
+    ) -> None:
         self._process = process
         self._every_seconds = every_seconds
+        self._turn_seconds = turn_seconds
         self._next_turn = time.monotonic()
         self._tell_again = time.monotonic()
 
@@ -67,7 +70,7 @@ class SealingTurns:
 
     def _seal(self, key: AuditKey) -> None:
         async def seal(connection: Connection) -> bool:
-            end = time.monotonic() + _TURN_SECONDS
+            end = time.monotonic() + self._turn_seconds
             sealing = audit.seal(connection, key, holder=self._process.name, now=lambda: datetime.now(UTC))
             async with aclosing(sealing):
                 async for checkpoint in sealing:
