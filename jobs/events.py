@@ -112,6 +112,7 @@ BREAKER_OPENED = _kind(
 RUN_RETRIED = _kind(
     "run.retried",
     "A run failed and will be tried again.",
+    "outcome",
     "code",
     "after_seconds",
     level="warning",
@@ -126,9 +127,12 @@ RUN_ENDED = _kind(
     "seconds",
     "requests",
     "records",
+    "nodes",
+    "edges",
     "added",
     "changed",
     "removed",
+    "after_seconds",
     audited=True,
 )
 PUBLISHED = _kind("publish.ended", "The graph was compared and written.", "phase", "seconds", level="debug")
@@ -292,6 +296,14 @@ TENANT_PAUSED = _kind(
     "tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True
 )
 TENANT_RESUMED = _kind("tenant.resumed", "A tenant may run again.", "reason", audited=True)
+GRAPH_READ = _kind(
+    "graph.read",
+    "Somebody had a tenant's graph told, compared or written out by the command; no revision: the one in force.",
+    "command",
+    "revision",
+    "since",
+    audited=True,
+)
 CONSUMER_GRANTED = _kind(
     "consumer.granted",
     "A login may read the tenant's graph and ask for its runs, or as a requester for any tenant's.",
