@@ -41,6 +41,7 @@
 -- FUNCTION control.tell_audit_act(act text, detail jsonb) has the body 9aba21b0e953735c694f3b4b8fdaef14
 -- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 0612927d870e77387cc3c86a1652d30c
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
+-- VIEW control.request_v1 has the body f499b28c0b2ab89d973e72405e8ef3dd
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER EVENT TRIGGER zaptik_keep_policies ENABLE ALWAYS

@@ -307,7 +307,8 @@ WITH place AS (
 ), routine AS (
     SELECT p.name AS place, f.oid, f.proowner AS owner, f.prosecdef, f.proconfig,
            coalesce(f.proacl, acldefault('f', f.proowner)) AS acl,
-           md5(replace(f.prosrc, '"' || p.name || '"', '@')) AS body,
+           md5(replace(f.prosrc, '"' || p.name || '"', '@')
+               || replace(coalesce(pg_get_function_sqlbody(f.oid), ''), p.name || '.', '@.')) AS body,
            p.name || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' AS name
     FROM place p JOIN pg_proc f ON f.pronamespace = p.oid
     UNION ALL  -- its owner is whoever ran the first `migrate`
@@ -343,6 +344,9 @@ WITH place AS (
     UNION ALL
     SELECT place, 'ALTER VIEW ' || name || ' SET (' || option || ')'
     FROM relation, unnest(reloptions) option WHERE relkind = 'v'
+    UNION ALL  -- one that runs as its owner shows what it says, whoever asks
+    SELECT place, '-- VIEW ' || name || ' has the body ' || md5(pg_get_viewdef(oid)) FROM relation
+    WHERE relkind = 'v' AND NOT 'security_invoker=true' = ANY (coalesce(reloptions, '{}'))
     UNION ALL
     SELECT CASE WHEN place = 'control' AND grantee ~ '^(tenant|reader)_' THEN 'tenant_' || substr(grantee, 8)
                 ELSE place END, line FROM grants

@@ -4,13 +4,13 @@
 -- FUNCTION {tenant}.check_node(wanted text) has the body 16a4191a1269cc95f9ab5440c9e8495e
 -- FUNCTION {tenant}.check_revision(wanted bigint) has the body 11fe19521da328bed16c4ce1ca4275a7
 -- FUNCTION {tenant}.forget_revisions(keep_days integer) has the body 4f2a4e9fbc03ffceeff2a3b784876c36
--- FUNCTION {tenant}.graph_v1_affected(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_diff(from_revision bigint, to_revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_edges_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_findings_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_neighbours(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_nodes_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_routes(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
+-- FUNCTION {tenant}.graph_v1_affected(node_id text) has the body ca5079e0c7cc81420256609da36d7ca5
+-- FUNCTION {tenant}.graph_v1_diff(from_revision bigint, to_revision bigint) has the body e16e0ff293737d4683e039bbdbbd4721
+-- FUNCTION {tenant}.graph_v1_edges_at(revision bigint) has the body fa1198bc8e4560c2576e90dde35f63a2
+-- FUNCTION {tenant}.graph_v1_findings_at(revision bigint) has the body dfdd3f7ed0a0248a984ba370480009be
+-- FUNCTION {tenant}.graph_v1_neighbours(node_id text) has the body 9a4898c40ff31e01ce886842d9727efe
+-- FUNCTION {tenant}.graph_v1_nodes_at(revision bigint) has the body f2e14b8f7232da9d0b074d9d8a47d9bd
+-- FUNCTION {tenant}.graph_v1_routes(node_id text) has the body 2df41f455d49fd3a7bd127932bde724b
 -- FUNCTION {tenant}.keep_revision() has the body 4868834c7080461734dc889e49c62e15
 -- FUNCTION {tenant}.prune_history(batch integer) has the body 992f28f05f5941d615fd2f353f247a4b
 ALTER FUNCTION {tenant}.check_node(wanted text) OWNER TO zaptik_owner

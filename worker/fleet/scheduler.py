@@ -6,6 +6,7 @@ A round that fails changes nothing for good; the next one does what it left.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from jobs.audit import count_months_ahead
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
+from jobs.rounds import plan_pause
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
 from worker.fleet.sealing import SealingTurns
@@ -41,6 +43,7 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
+    rang_at = -math.inf
     retention, sealing = RetentionTurns(process), SealingTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
@@ -50,7 +53,8 @@ def _schedule(process: Process) -> None:
                 process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
                 report_due = time.monotonic() + REPORT_SECONDS
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
-            _do_round(process, can_ring=away is None)
+            if _do_round(process, can_ring=away is None):
+                rang_at = time.monotonic()
             sealing.take()
             retention.take()
         except (DatabaseAway, QueueAway) as gone:
@@ -59,7 +63,7 @@ def _schedule(process: Process) -> None:
             process.become_ready()
         else:
             process.tell_away(away)
-        process.pause(tick_seconds)
+        process.pause(plan_pause(tick_seconds=tick_seconds, seconds_since_ring=time.monotonic() - rang_at))
     process.tell_stopping()
 
 
@@ -71,8 +75,8 @@ def _find_redis_away(process: Process) -> QueueAway | None:
     return None
 
 
-def _do_round(process: Process, *, can_ring: bool) -> None:
-    """Plan a round, and ring; while Redis is away, runs are made and wait to be rung for."""
+def _do_round(process: Process, *, can_ring: bool) -> bool:
+    """Plan a round, and ring; True where it rang. While Redis is away, runs are made and wait to be rung for."""
     began = time.monotonic()
     done = process.ask(
         lambda connection: _plan(connection, process.settings, can_ring=can_ring), purpose="round"
@@ -88,6 +92,7 @@ def _do_round(process: Process, *, can_ring: bool) -> None:
         "seconds": round(time.monotonic() - began, 3),
     }
     process.tell(SCHEDULER_TICKED, **ticked)
+    return bool(done.to_ring)
 
 
 def _describe_round(done: Round) -> Iterator[Event]:

@@ -7,13 +7,16 @@ waits. What changes rows of the catalogue that all tenants share comes last, und
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from psycopg import sql
+from psycopg import errors, sql
 
 import schema
 from jobs.errors import DatabaseUnsafe
 from jobs.names import reader_role
 from worker.postgres.connection import Connection, compose_text, fetch_rows, fetch_value
+from worker.postgres.guards import CONTROL
+from worker.postgres.mending import mend_version_table
 
 _LOCK = 0x7A617074  # "zapt"
 _LOCK_SECONDS = 60
@@ -32,7 +35,7 @@ async def provision_schema(connection: Connection, tenant_schema: str) -> int:
 
 async def mend_schema(connection: Connection, tenant_schema: str) -> int:
     """Do the same but for what the roles may do in `control`, which those of all tenants are granted at once."""
-    await _lock_tenant(connection, tenant_schema)
+    await lock_tenant(connection, tenant_schema)
     await _refuse_foreign(connection, tenant_schema)
     await run_script(connection, schema.read_script("control", "provision"), within=tenant_schema)
     return await migrate_area(connection, "tenant", tenant_schema)
@@ -63,6 +66,15 @@ async def lock_roles(connection: Connection) -> None:
     await run_script(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
 
 
+async def lock_tenant(connection: Connection, tenant_schema: str) -> None:
+    """Be the only one who makes, mends or migrates a tenant until the transaction's end."""
+    await run_script(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+    # Two names with the same hash wait for each other, which does no harm.
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, tenant_schema], binary=True
+    )
+
+
 async def read_version(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
     """Give the version that a schema is at, 0 where there is none."""
     name = tenant_schema or "control"
@@ -74,7 +86,18 @@ async def read_version(connection: Connection, area: schema.Area, tenant_schema:
 
 
 async def read_version_as_owner(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
-    """Give the version that a schema is at, as an administrator, whom row security may bind."""
+    """Give the version that a schema is at, as an administrator, whom row security may bind.
+
+    Where its guards let the owner see none, they are mended first: at version 0 every migration would run again.
+    """
+    with suppress(errors.InsufficientPrivilege):
+        if version := await _read_as_owner(connection, area, tenant_schema):
+            return version
+    await mend_version_table(connection, tenant_schema or CONTROL)
+    return await _read_as_owner(connection, area, tenant_schema)
+
+
+async def _read_as_owner(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
     async with connection.transaction():
         await run_script(connection, "SET LOCAL ROLE zaptik_owner")
         version = await read_version(connection, area, tenant_schema)
@@ -104,14 +127,6 @@ async def migrate_area(connection: Connection, area: schema.Area, tenant_schema:
 async def run_script(connection: Connection, text: str, *, within: str | None = None) -> None:
     """Run our own script, which may hold many statements and so goes by the simple protocol."""
     await connection.execute(compose_text(text, within=within))
-
-
-async def _lock_tenant(connection: Connection, tenant_schema: str) -> None:
-    await run_script(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
-    # Two names with the same hash wait for each other, which does no harm.
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, tenant_schema], binary=True
-    )
 
 
 async def _record_version(connection: Connection, name: str, migration: schema.Migration) -> None:
