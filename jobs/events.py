@@ -270,6 +270,21 @@ AUDIT_UNSEALED = _kind(
     "reason",
     level="warning",
 )
+AUDIT_BROKEN = _kind(
+    "audit.broken",
+    "A scheduler checked what was sealed of the audit trail, and it does not hold: somebody changed it.",
+    "what",
+    "segment",
+    "bound",
+    "audit_id",
+    level="error",
+)
+AUDIT_CHECKED = _kind(
+    "audit.checked",
+    "A scheduler has checked the audit trail from one end to the other.",
+    "segments",
+    "faults",
+)
 AUDIT_KEY_USED = _kind(
     "audit.key_used",
     "The audit trail is sealed by another key than before.",

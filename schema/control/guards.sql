@@ -25,7 +25,7 @@
 -- FUNCTION control.make_audit_partition(bound text) has the body 2e085fd04733801bfccc9292099aad56
 -- FUNCTION control.promote_key(key text) has the body feb89275121ad9614a3db621bb63618e
 -- FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) has the body 514a9c1ac67e6361eb82bf88f00006af
--- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body 4b0232c6037d60acce5c0f64e7b3d85a
+-- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body efcc1af1e481880dddc2e8a4e6f3b93c
 -- FUNCTION control.read_audit_partitions(most_counted integer) has the body c2a61c6ba79a32d47ffdd03aa9f307fe
 -- FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) has the body 74cdc807089b7b6052bd35156a33d963
 -- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc

@@ -528,7 +528,7 @@ FROM control.read_audit(%(bound)s::text, %(above_id)s::bigint, %(upto_id)s::bigi
 -- name: read_audit_checkpoints
 -- The chain's checkpoints after a segment; the newest alone where none is given.
 SELECT segment, bound, after_id, last_xid, last_id, highest_id, events, first_us, last_us, sealed_us, entries, previous,
-       key_id, digest, signature, upto_id
+       key_id, digest, signature, upto_id, before_xid, before_id
 FROM control.read_audit_checkpoints(%(after_segment)s::bigint, %(batch)s::integer)
 
 -- name: hold_audit_lease

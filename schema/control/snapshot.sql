@@ -647,7 +647,7 @@ $$;
 
 ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) OWNER TO zaptik_fleet;
 
-CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS TABLE(segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea, key_id text, digest bytea, signature bytea, upto_id bigint)
+CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS TABLE(segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea, key_id text, digest bytea, signature bytea, upto_id bigint, before_xid text, before_id bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -659,8 +659,12 @@ BEGIN
            (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
            (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
            (SELECT min(n.after_id) FROM control.audit_checkpoint n
-            WHERE n.bound = c.bound AND n.after_id > c.after_id)
+            WHERE n.bound = c.bound AND n.after_id > c.after_id),
+           coalesce(b.last_xid, '0'::xid8)::text, coalesce(b.last_id, 0)
     FROM control.audit_checkpoint c
+    LEFT JOIN LATERAL (SELECT p.last_xid, p.last_id FROM control.audit_checkpoint p
+                       WHERE p.bound = c.bound AND p.after_id = c.after_id AND p.segment < c.segment
+                       ORDER BY p.segment DESC LIMIT 1) b ON true
     WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
     ORDER BY c.segment LIMIT batch;
 END

@@ -264,11 +264,12 @@ END
 $$;
 
 -- The chain after a segment, or its newest checkpoint alone where that is NULL. Ids above `upto_id` are those of a
--- later server's events, which may stand before these in the order.
+-- later server's events, which may stand before these in the order; the partition's segment before ends at `before_xid`
+-- and `before_id`.
 CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer)
 RETURNS TABLE (segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint,
                events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea,
-               key_id text, digest bytea, signature bytea, upto_id bigint)
+               key_id text, digest bytea, signature bytea, upto_id bigint, before_xid text, before_id bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN
@@ -278,8 +279,12 @@ BEGIN
            (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
            (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
            (SELECT min(n.after_id) FROM control.audit_checkpoint n
-            WHERE n.bound = c.bound AND n.after_id > c.after_id)
+            WHERE n.bound = c.bound AND n.after_id > c.after_id),
+           coalesce(b.last_xid, '0'::xid8)::text, coalesce(b.last_id, 0)
     FROM control.audit_checkpoint c
+    LEFT JOIN LATERAL (SELECT p.last_xid, p.last_id FROM control.audit_checkpoint p
+                       WHERE p.bound = c.bound AND p.after_id = c.after_id AND p.segment < c.segment
+                       ORDER BY p.segment DESC LIMIT 1) b ON true
     WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
     ORDER BY c.segment LIMIT batch;
 END
