@@ -10,15 +10,18 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from jobs.audit import count_months_ahead
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from jobs.rounds import plan_pause
 from worker.fleet.isolation import IsolationTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
+from worker.fleet.sealing import SealingTurns
 from worker.fleet.waking import listening
-from worker.postgres import keys, reading, runs
+from worker.postgres import audit, keys, reading, runs
 from worker.postgres.connection import Connection
 from worker.postgres.isolation import read_check
 from worker.postgres.runs import Round
@@ -43,7 +46,7 @@ def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
     rang_at = -math.inf
-    retention, isolation = RetentionTurns(process), IsolationTurns(process)
+    retention, isolation, sealing = RetentionTurns(process), IsolationTurns(process), SealingTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -54,6 +57,7 @@ def _schedule(process: Process) -> None:
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
             if _do_round(process, can_ring=away is None):
                 rang_at = time.monotonic()
+            sealing.take()
             retention.take()
             isolation.take()
         except (DatabaseAway, QueueAway) as gone:
@@ -121,6 +125,9 @@ async def read_figures(connection: Connection) -> FleetFigures:
     active = [row for row in fleet if row["state"] == "active"]
     checked_at, reached_at = await read_check(connection)
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
+    trail = await audit.read_partitions(connection)
+    now = datetime.now(UTC)
+    oldest = min((part.oldest_unsealed for part in trail if part.oldest_unsealed), default=now)
     return FleetFigures(
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
@@ -134,4 +141,9 @@ async def read_figures(connection: Connection) -> FleetFigures:
         oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
         isolation_checked_at=checked_at,
         isolation_reached_at=reached_at,
+        audit_unsealed=sum(part.unsealed for part in trail),
+        audit_oldest_seconds=max(0.0, (now - oldest).total_seconds()),
+        audit_months_ahead=count_months_ahead(
+            (part.frontier.bound for part in trail), year=now.year, month=now.month
+        ),
     )

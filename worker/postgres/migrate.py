@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import schema
 from jobs.errors import DatabaseUnsafe
+from worker.postgres.audit import MONTHS_AHEAD
 from worker.postgres.connection import Connection, fetch_rows
 from worker.postgres.guards import CONTROL, describe_deviations, read_tenant_deviations
 from worker.postgres.mending import mend
@@ -23,7 +24,6 @@ from worker.postgres.provision import lock_roles, migrate_area, read_version_as_
 
 _LOCK = 0x7A61706D  # "zapm"; another than who changes roles takes
 _LOCK_SECONDS = 60
-_MONTHS_AHEAD = 24
 
 
 @dataclass(slots=True)
@@ -175,7 +175,7 @@ async def _refuse_second_deployment(connection: Connection) -> None:
 async def _make_audit_partitions(connection: Connection, today: date) -> None:
     async with connection.transaction():
         await run_script(connection, "SET LOCAL ROLE zaptik_owner")
-        for ahead in range(_MONTHS_AHEAD):
+        for ahead in range(MONTHS_AHEAD + 1):
             year, month = divmod(today.year * 12 + today.month - 1 + ahead, 12)
             bound = f"{year:04d}-{month + 1:02d}"
             await connection.execute("SELECT control.make_audit_partition(%s)", [bound], binary=True)

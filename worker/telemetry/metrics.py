@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from jobs import events
 from jobs.events import Event
+from worker.telemetry.audit_metrics import add_audit_metrics
 from worker.telemetry.mishaps import add_keyring_failures, add_mishaps, begin_series
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
@@ -43,7 +44,8 @@ class FleetFigures:
     up or for a worker, and `oldest_due_seconds` is how long the longest waiting one has waited.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
     them has. `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
-    was last read as another; None for never.
+    was last read as another; None for never. `audit_unsealed` events of the audit trail are under no checkpoint,
+    the oldest for `audit_oldest_seconds`; `audit_months_ahead` have a partition, in a row after this month.
     """
 
     runs: Mapping[str, int]
@@ -58,6 +60,9 @@ class FleetFigures:
     oldest_key_seconds: float = 0.0
     isolation_checked_at: datetime | None = None
     isolation_reached_at: datetime | None = None
+    audit_unsealed: int = 0
+    audit_oldest_seconds: float = 0.0
+    audit_months_ahead: int = 0
 
 
 class Metrics:
@@ -301,6 +306,8 @@ class Metrics:
             registry=self.registry,
         )
 
+        show_audit = add_audit_metrics(self.registry, self._on)
+
         def show(figures: FleetFigures) -> None:
             # Also what nobody is in: a series that comes and goes cannot be alerted on.
             for state in _RUN_STATES:
@@ -316,6 +323,7 @@ class Metrics:
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
+            show_audit(figures.audit_unsealed, figures.audit_oldest_seconds, figures.audit_months_ahead)
 
         return show
 
