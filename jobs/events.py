@@ -112,6 +112,7 @@ BREAKER_OPENED = _kind(
 RUN_RETRIED = _kind(
     "run.retried",
     "A run failed and will be tried again.",
+    "outcome",
     "code",
     "after_seconds",
     level="warning",
@@ -126,9 +127,12 @@ RUN_ENDED = _kind(
     "seconds",
     "requests",
     "records",
+    "nodes",
+    "edges",
     "added",
     "changed",
     "removed",
+    "after_seconds",
     audited=True,
 )
 PUBLISHED = _kind("publish.ended", "The graph was compared and written.", "phase", "seconds", level="debug")
@@ -280,6 +284,56 @@ ISOLATION_FAILED = _kind(
     "code",
     level="warning",
 )
+AUDIT_SEALED = _kind(
+    "audit.sealed",
+    "A segment of the audit trail was sealed. Kept outside the database, the digest shows a chain that was cut.",
+    "segment",
+    "bound",
+    "events",
+    "digest",
+    "key_id",
+    "signature",
+)
+AUDIT_UNSEALED = _kind(
+    "audit.unsealed",
+    "The audit trail is not sealed, and its events wait; told once an hour.",
+    "reason",
+    level="warning",
+)
+AUDIT_BROKEN = _kind(
+    "audit.broken",
+    "A scheduler checked what was sealed of the audit trail, and it does not hold: somebody changed it.",
+    "what",
+    "segment",
+    "bound",
+    "audit_id",
+    level="error",
+)
+AUDIT_CHECKED = _kind(
+    "audit.checked",
+    "A scheduler has checked the audit trail from one end to the other.",
+    "segments",
+    "faults",
+)
+AUDIT_KEY_USED = _kind(
+    "audit.key_used",
+    "The audit trail is sealed by another key than before.",
+    "key_id",
+    "before",
+    audited=True,
+)
+AUDIT_VERIFIED = _kind(
+    "audit.verified",
+    "Somebody checked the audit trail.",
+    "ok",
+    "events",
+    "sealed",
+    "first_bad",
+    audited=True,
+)
+AUDIT_EXPORTED = _kind(
+    "audit.exported", "Somebody wrote the audit trail to a file.", "from", "to", "events", audited=True
+)
 
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
 TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)
@@ -287,6 +341,14 @@ TENANT_PAUSED = _kind(
     "tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True
 )
 TENANT_RESUMED = _kind("tenant.resumed", "A tenant may run again.", "reason", audited=True)
+GRAPH_READ = _kind(
+    "graph.read",
+    "Somebody had a tenant's graph told, compared or written out by the command; no revision: the one in force.",
+    "command",
+    "revision",
+    "since",
+    audited=True,
+)
 CONSUMER_GRANTED = _kind(
     "consumer.granted",
     "A login may read the tenant's graph and ask for its runs, or as a requester for any tenant's.",

@@ -13,19 +13,21 @@ import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import worker
 from jobs.errors import Failure, UsageFailure
-from jobs.events import KINDS, SCHEDULER_TICKED, Event
+from jobs.events import KINDS
+from ops.alerts import build_alerts
 from ops.command_examples import example_examination, example_run, example_status
 from ops.injection_matrix import build_injections
 from ops.integration_guide import build_guide
 from ops.markdown import build_table, code
+from ops.series import PROCESSES, read_families
 from ops.surface_page import build_surface
 from worker.command.arguments import build_parser
 from worker.command.main import FAILED, INTERRUPTED, WRONG_USAGE
 from worker.settings import describe_settings
-from worker.telemetry import FleetFigures, Metrics
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 COMMAND = "python -m ops.reference"
@@ -84,6 +86,20 @@ _DOCUMENTS = {
     "retention run": {"tenants": [
         {"tenant": "acme", "state": "done|held|failed", "oldest": 812, "revisions": 24, "feed": 24, "nodes": 310,
          "edges": 642, "findings": 3, "reads": 528, "error": None}]},
+    "audit tail": {"events": [
+        {"audit_id": 4711, "occurred_at": "2026-11-23T10:00:00.123456Z", "actor": "zaptik_app", "caller": None,
+         "action": "request.answered", "tenant": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10", "run": "5b1c…",
+         "detail": {"endpoint": "table", "table": "sc_cat_item", "status": 200, "rows": 250, "…": "…"}}]},
+    "audit verify": {
+        "ok": True, "events": 4712, "sealed": 4690, "segments": 9,
+        "newest": {"segment": 9, "digest": "c0ffee…", "key_id": "a-5d41402abc4b2a76", "sealed_at": "…"}, "dropped": [],
+        "first_bad": {"what": "altered|missing|added|segment_missing|segment_forged|signature|unknown_key|truncated|"
+                              "partition_missing", "segment": 2, "bound": "2026-11", "audit_id": 1418}},
+    "audit export": {"segments": 9, "events": 4690, "unsealed": 22, "newest": "as `audit verify`",
+                     "file": "trail.jsonl"},
+    "audit seal": {"segments": 1, "events": 22, "newest": "as `audit verify`"},
+    "audit key generate": {"key_id": "a-5d41402abc4b2a76", "file": "audit.json"},
+    "audit key show": {"public": {"a-5d41402abc4b2a76": "32 bytes in base64"}},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},
@@ -112,6 +128,10 @@ _SETTINGS = """\
 Every process and every command reads its settings from environment variables, once, at its start. An empty
 variable counts as not set. A variable that begins with `ZAPTIK_` and is not in this table is an error that
 names it; those that begin with `ZAPTIK_TEST_` belong to the tests and are passed over.
+
+A file that holds a secret belongs to the process's user and is closed to all others (`chmod 600`); or it is root's,
+and may then be read by its group, as Kubernetes and Docker mount secrets. One line break at its end is not part of
+the text.
 """
 _EVENTS = """\
 # Events
@@ -163,6 +183,7 @@ def build_pages() -> dict[str, str]:
         "events.md": _build_events(),
         "errors.md": _build_errors(),
         "metrics.md": _build_metrics(),
+        "alerts.md": build_alerts(),
         "command.md": _build_command(),
         "injections.md": build_injections(),
     }
@@ -242,32 +263,15 @@ def _meaning(kind: type[Failure]) -> str:
 
 def _build_metrics() -> list[str]:
     lines = [_METRICS]
-    for process in ("worker", "scheduler"):
+    for process in PROCESSES:
         lines += [f"## {process[0].upper()}{process[1:]}", ""]
         lines += build_table(("metric", "type", "labels", "meaning"), _read_metrics(process))
     return lines
 
 
-def _read_metrics(process: str) -> Iterator[tuple[str, str, str, str]]:
-    """Let a process's metrics see one event of each kind, so that each has a series and shows its labels."""
-    metrics = Metrics(version=worker.__version__, process=process)
-    nothing = FleetFigures(
-        runs={},
-        tenants={},
-        staleness_ratios=(),
-        oldest_due_seconds=0,
-        processes={},
-        breakers={},
-        quarantined=0,
-    )
-    metrics.set_fleet(nothing)
-    for kind in KINDS.values():
-        metrics.observe(Event(kind))
-    metrics.observe(Event(SCHEDULER_TICKED))
-    for family in metrics.registry.collect():
-        labels = dict.fromkeys(name for sample in family.samples for name in sample.labels if name != "le")
-        suffix = "_total" if family.type == "counter" else ""
-        yield f"`{family.name}{suffix}`", family.type, code(labels), family.documentation
+def _read_metrics(process: Literal["worker", "scheduler"]) -> Iterator[tuple[str, str, str, str]]:
+    for family in read_families(process):
+        yield f"`{family.name}`", family.kind, code(family.labels), family.meaning
 
 
 def _build_command() -> list[str]:

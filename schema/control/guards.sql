@@ -1,6 +1,7 @@
 -- Written by `python -m ops.snapshot` from a fresh schema: what holds the tenants' boundary, a statement a line.
 -- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
 
+-- FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) has the body d56c73b5ecd5569ced4a16d9598117c3
 -- FUNCTION control.breaker_pause(failures integer) has the body 00b92f466aa12282084981ede85b7f3a
 -- FUNCTION control.cancel_run(run uuid) has the body 9c3b458de4b87dd18f877be53280c8c1
 -- FUNCTION control.check_move() has the body 509f898f7a8b035d8f98143f96b133b9
@@ -17,11 +18,18 @@
 -- FUNCTION control.find_tenant(tenant text) has the body 994a47ba9b0da4f79a9561ef3fe8a6d4
 -- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body f8e6568b452db9544043acd81f06400d
 -- FUNCTION control.fold_requests(batch integer) has the body b96335ca1c9a80f6109ea0ff4ebb28f2
+-- FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) has the body 29b7760b51621f76fdf036c3446224ac
 -- FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) has the body 6fd772eda362f211ad2ca642637084ae
 -- FUNCTION control.hold_key() has the body 32da3f5304ad90b61362e626f237ce5e
+-- FUNCTION control.is_month_sealed(month date) has the body 81c94058ea34776a9390255ce806b1be
 -- FUNCTION control.keys_in_use() has the body 5d1186c4f4e27f90e7c870456ca04cd5
--- FUNCTION control.make_audit_partition(bound text) has the body 8768c4033e8550ab96084421bb484939
+-- FUNCTION control.make_audit_months(ahead integer) has the body b568f17810a446ed94d890120e0277d5
+-- FUNCTION control.make_audit_partition(bound text) has the body 2e085fd04733801bfccc9292099aad56
 -- FUNCTION control.promote_key(key text) has the body feb89275121ad9614a3db621bb63618e
+-- FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) has the body 514a9c1ac67e6361eb82bf88f00006af
+-- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body efcc1af1e481880dddc2e8a4e6f3b93c
+-- FUNCTION control.read_audit_partitions(most_counted integer) has the body c2a61c6ba79a32d47ffdd03aa9f307fe
+-- FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) has the body 74cdc807089b7b6052bd35156a33d963
 -- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc
 -- FUNCTION control.read_isolation_check() has the body 75b60a136e662960c7f0108fa470791c
 -- FUNCTION control.read_keys() has the body 229b7cb484e2269f1fc59fea1c9ab49b
@@ -33,12 +41,16 @@
 -- FUNCTION control.request_sync(tenant text, sync_mode text) has the body e06c98ace13dc6cb676742f0b5bc3954
 -- FUNCTION control.rescue_runs(max_attempts integer) has the body d5e86f9853090574cd8e233143b2ee66
 -- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 1a81093584e070af16625cb372e6fc38
+-- FUNCTION control.tell_audit_act(act text, detail jsonb) has the body 9aba21b0e953735c694f3b4b8fdaef14
 -- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 0612927d870e77387cc3c86a1652d30c
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
 -- VIEW control.request_v1 has the body f499b28c0b2ab89d973e72405e8ef3dd
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER EVENT TRIGGER zaptik_keep_policies ENABLE ALWAYS
+ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) OWNER TO zaptik_fleet
+ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) SECURITY DEFINER
+ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) SET search_path TO ''
 ALTER FUNCTION control.breaker_pause(failures integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.breaker_pause(failures integer) SECURITY INVOKER
 ALTER FUNCTION control.breaker_pause(failures integer) SET search_path TO ''
@@ -87,21 +99,43 @@ ALTER FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.fold_requests(batch integer) SECURITY DEFINER
 ALTER FUNCTION control.fold_requests(batch integer) SET search_path TO ''
+ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) OWNER TO zaptik_fleet
+ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) SECURITY DEFINER
+ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) SET search_path TO ''
 ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) SECURITY DEFINER
 ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) SET search_path TO ''
 ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet
 ALTER FUNCTION control.hold_key() SECURITY DEFINER
 ALTER FUNCTION control.hold_key() SET search_path TO ''
+ALTER FUNCTION control.is_month_sealed(month date) OWNER TO zaptik_fleet
+ALTER FUNCTION control.is_month_sealed(month date) SECURITY DEFINER
+ALTER FUNCTION control.is_month_sealed(month date) SET search_path TO ''
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet
 ALTER FUNCTION control.keys_in_use() SECURITY DEFINER
 ALTER FUNCTION control.keys_in_use() SET search_path TO ''
+ALTER FUNCTION control.make_audit_months(ahead integer) OWNER TO zaptik_owner
+ALTER FUNCTION control.make_audit_months(ahead integer) SECURITY DEFINER
+ALTER FUNCTION control.make_audit_months(ahead integer) SET lock_timeout TO 2000
+ALTER FUNCTION control.make_audit_months(ahead integer) SET search_path TO ''
 ALTER FUNCTION control.make_audit_partition(bound text) OWNER TO zaptik_owner
 ALTER FUNCTION control.make_audit_partition(bound text) SECURITY INVOKER
 ALTER FUNCTION control.make_audit_partition(bound text) SET search_path TO ''
 ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet
 ALTER FUNCTION control.promote_key(key text) SECURITY DEFINER
 ALTER FUNCTION control.promote_key(key text) SET search_path TO ''
+ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) SECURITY DEFINER
+ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) SET search_path TO ''
+ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) SECURITY DEFINER
+ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) SET search_path TO ''
+ALTER FUNCTION control.read_audit_partitions(most_counted integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_audit_partitions(most_counted integer) SECURITY DEFINER
+ALTER FUNCTION control.read_audit_partitions(most_counted integer) SET search_path TO ''
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) SECURITY DEFINER
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) SET search_path TO ''
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_fleet() SECURITY DEFINER
 ALTER FUNCTION control.read_fleet() SET search_path TO ''
@@ -135,6 +169,9 @@ ALTER FUNCTION control.rescue_runs(max_attempts integer) SET search_path TO ''
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SECURITY DEFINER
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) SECURITY DEFINER
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) SET search_path TO ''
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SECURITY DEFINER
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SET search_path TO ''
@@ -149,6 +186,11 @@ ALTER ROLE zaptik_requester NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE
 ALTER SCHEMA control OWNER TO zaptik_owner
 ALTER SEQUENCE control.audit_events_audit_id_seq OWNER TO zaptik_owner
 ALTER SEQUENCE control.sync_request_request_id_seq OWNER TO zaptik_owner
+ALTER TABLE control.audit_checkpoint ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.audit_checkpoint ENABLE TRIGGER audit_checkpoint_not_emptied
+ALTER TABLE control.audit_checkpoint ENABLE TRIGGER audit_checkpoint_stays
+ALTER TABLE control.audit_checkpoint FORCE ROW LEVEL SECURITY
+ALTER TABLE control.audit_checkpoint OWNER TO zaptik_owner
 ALTER TABLE control.audit_events ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.audit_events ENABLE TRIGGER audit_events_not_emptied
 ALTER TABLE control.audit_events ENABLE TRIGGER audit_events_stay
@@ -164,6 +206,9 @@ ALTER TABLE control.audit_events_{month} ENABLE TRIGGER audit_events_stay
 ALTER TABLE control.audit_events_{month} ENABLE TRIGGER not_emptied
 ALTER TABLE control.audit_events_{month} FORCE ROW LEVEL SECURITY
 ALTER TABLE control.audit_events_{month} OWNER TO zaptik_owner
+ALTER TABLE control.audit_sealer ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.audit_sealer FORCE ROW LEVEL SECURITY
+ALTER TABLE control.audit_sealer OWNER TO zaptik_owner
 ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.credential FORCE ROW LEVEL SECURITY
 ALTER TABLE control.credential OWNER TO zaptik_owner
@@ -207,6 +252,7 @@ ALTER VIEW control.request_v1 SET (security_barrier=true)
 CREATE EVENT TRIGGER zaptik_keep_policies ON ddl_command_start WHEN TAG IN ('DROP OWNED') EXECUTE FUNCTION public.zaptik_keep_policies()
 CREATE POLICY anybody ON control.schema_version FOR SELECT TO zaptik_app USING (true)
 CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true)
+CREATE POLICY fleet ON control.audit_sealer TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true)
@@ -216,6 +262,10 @@ CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.start_budget TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true)
+CREATE POLICY fleet_adds ON control.audit_checkpoint FOR INSERT TO zaptik_fleet WITH CHECK (true)
+CREATE POLICY fleet_reads ON control.audit_checkpoint FOR SELECT TO zaptik_fleet USING (true)
+CREATE POLICY fleet_reads ON control.audit_events FOR SELECT TO zaptik_fleet USING (true)
+CREATE POLICY fleet_reads ON control.audit_events_rest FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT FROM control.run r WHERE (r.run_id = audit_events.run_id))))))
 CREATE POLICY own_tenant ON control.credential TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
 CREATE POLICY own_tenant ON control.data_key TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
@@ -223,8 +273,10 @@ CREATE POLICY own_tenant ON control.instance_pace TO zaptik_app USING ((tenant_i
 CREATE POLICY own_tenant ON control.run FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
 CREATE POLICY own_tenant ON control.sync_request FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
 CREATE POLICY own_tenant ON control.tenant TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
+CREATE POLICY owner ON control.audit_checkpoint TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.audit_sealer TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.credential TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true)
@@ -238,6 +290,8 @@ CREATE POLICY owner ON control.start_budget TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.sync_request TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.tenant TO zaptik_owner USING (true)
 CREATE POLICY processes ON control.process TO zaptik_app USING (true)
+CREATE TRIGGER audit_checkpoint_not_emptied BEFORE TRUNCATE ON control.audit_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER audit_checkpoint_stays BEFORE DELETE OR UPDATE ON control.audit_checkpoint FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events_rest FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
@@ -252,6 +306,7 @@ GRANT CREATE ON DATABASE {database} TO zaptik_owner
 GRANT DELETE ON TABLE control.credential TO zaptik_app
 GRANT DELETE ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT DELETE ON TABLE control.process TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.cancel_run(run uuid) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) TO zaptik_app
@@ -263,10 +318,18 @@ GRANT EXECUTE ON FUNCTION control.end_isolation_check(by_whom text, last uuid, h
 GRANT EXECUTE ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.find_tenant(tenant text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.fold_requests(batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.hold_key() TO zaptik_owner
+GRANT EXECUTE ON FUNCTION control.is_month_sealed(month date) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.is_month_sealed(month date) TO zaptik_owner
 GRANT EXECUTE ON FUNCTION control.keys_in_use() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.make_audit_months(ahead integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.promote_key(key text) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_fleet() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_isolation_check() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_keys() TO zaptik_app
@@ -277,6 +340,7 @@ GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO z
 GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_requester
 GRANT EXECUTE ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_fleet
@@ -292,6 +356,7 @@ GRANT INSERT (tenant_id) ON TABLE control.sync_request TO zaptik_fleet
 GRANT INSERT (tenant_ref) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (tenant_ref) ON TABLE control.audit_events TO zaptik_fleet
 GRANT INSERT (version) ON TABLE control.credential TO zaptik_app
+GRANT INSERT ON TABLE control.audit_checkpoint TO zaptik_fleet
 GRANT INSERT ON TABLE control.data_key TO zaptik_app
 GRANT INSERT ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT INSERT ON TABLE control.instance_pace TO zaptik_app
@@ -299,7 +364,11 @@ GRANT INSERT ON TABLE control.process TO zaptik_app
 GRANT INSERT ON TABLE control.run TO zaptik_fleet
 GRANT SELECT (key_id) ON TABLE control.data_key TO zaptik_fleet
 GRANT SELECT (tenant_id) ON TABLE control.data_key TO zaptik_fleet
+GRANT SELECT ON TABLE control.audit_checkpoint TO zaptik_fleet
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app
+GRANT SELECT ON TABLE control.audit_events TO zaptik_fleet
+GRANT SELECT ON TABLE control.audit_events_rest TO zaptik_fleet
+GRANT SELECT ON TABLE control.audit_sealer TO zaptik_fleet
 GRANT SELECT ON TABLE control.credential TO zaptik_app
 GRANT SELECT ON TABLE control.data_key TO zaptik_app
 GRANT SELECT ON TABLE control.deployment_key TO zaptik_fleet
@@ -319,8 +388,10 @@ GRANT SELECT ON TABLE control.tenant TO zaptik_app
 GRANT SELECT ON TABLE control.tenant TO zaptik_fleet
 GRANT UPDATE (as_of) ON TABLE control.tenant TO zaptik_fleet
 GRANT UPDATE (dropped_at) ON TABLE control.deployment_key TO zaptik_fleet
+GRANT UPDATE (holder) ON TABLE control.audit_sealer TO zaptik_fleet
 GRANT UPDATE (key_id) ON TABLE control.data_key TO zaptik_app
 GRANT UPDATE (key_ids) ON TABLE control.process TO zaptik_app
+GRANT UPDATE (lease_until) ON TABLE control.audit_sealer TO zaptik_fleet
 GRANT UPDATE (next_due_at) ON TABLE control.tenant TO zaptik_app
 GRANT UPDATE (next_due_at) ON TABLE control.tenant TO zaptik_fleet
 GRANT UPDATE (primary_at) ON TABLE control.deployment_key TO zaptik_fleet

@@ -3,6 +3,34 @@
 
 CREATE SCHEMA control;
 
+CREATE FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    added control.audit_checkpoint := jsonb_populate_record(NULL::control.audit_checkpoint, checkpoint);
+    newest control.audit_checkpoint;
+BEGIN
+    PERFORM control.check_no_tenant();
+    UPDATE control.audit_sealer s SET lease_until = greatest(s.lease_until, clock_timestamp() + interval '1 minute')
+    WHERE s.holder = by_holder AND s.lease_until > clock_timestamp();
+    IF NOT FOUND THEN RETURN false; END IF;
+    SELECT c.* INTO newest FROM control.audit_checkpoint c ORDER BY c.segment DESC LIMIT 1;
+    IF added.segment <> coalesce(newest.segment, 0) + 1
+       OR added.previous <> coalesce(newest.digest, decode(repeat('00', 32), 'hex')) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO control.audit_checkpoint SELECT added.*;
+    IF added.key_id IS DISTINCT FROM newest.key_id THEN
+        INSERT INTO control.audit_events (action, detail)
+        VALUES ('audit.key_used', jsonb_build_object('key_id', added.key_id, 'before', newest.key_id));
+    END IF;
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.breaker_pause(failures integer) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
@@ -465,6 +493,22 @@ $$;
 
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    UPDATE control.audit_sealer s
+    SET holder = by_holder,
+        lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 3600) * interval '1 second'
+    WHERE s.holder = by_holder OR s.lease_until < clock_timestamp();
+    RETURN FOUND;
+END
+$$;
+
+ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) RETURNS TABLE(tenant_id uuid, schema_name text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -510,6 +554,32 @@ $$;
 
 ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.is_month_sealed(month date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    begins timestamp := date_trunc('month', month::timestamp);
+    ends timestamptz := (date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC';
+    sealed control.audit_checkpoint;
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF ends + interval '1 hour' > clock_timestamp()
+       OR to_regclass('control.audit_events_' || to_char(begins, 'YYYY_MM')) IS NULL THEN
+        RETURN false;
+    END IF;
+    SELECT c.* INTO sealed FROM control.audit_checkpoint c
+    WHERE c.bound = to_char(begins, 'YYYY-MM') ORDER BY c.after_id DESC, c.segment DESC LIMIT 1;
+    RETURN NOT EXISTS (
+        SELECT FROM control.audit_events e
+        WHERE e.occurred_at >= begins AT TIME ZONE 'UTC' AND e.occurred_at < ends
+          AND (sealed.segment IS NULL OR e.audit_id > sealed.highest_id
+               OR (e.audit_id > sealed.after_id AND (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id))));
+END
+$$;
+
+ALTER FUNCTION control.is_month_sealed(month date) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.keys_in_use() RETURNS SETOF text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -522,29 +592,47 @@ $$;
 
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.make_audit_months(ahead integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '2000'
+    AS $$
+DECLARE
+    month timestamp := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
+    there integer := -1;
+BEGIN
+    PERFORM control.check_no_tenant();
+    FOR months IN 0 .. least(ahead, 24) LOOP
+        PERFORM control.make_audit_partition(to_char(month + months * interval '1 month', 'YYYY-MM'));
+    END LOOP;
+    WHILE to_regclass('control.audit_events_'
+                      || to_char(month + (there + 1) * interval '1 month', 'YYYY_MM')) IS NOT NULL LOOP
+        there := there + 1;
+    END LOOP;
+    RETURN there;
+END
+$$;
+
 CREATE FUNCTION control.make_audit_partition(bound text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 DECLARE
     month date := CASE WHEN bound <> 'rest' THEN (bound || '-01')::date END;
+    begins timestamptz := month::timestamp AT TIME ZONE 'UTC';
+    ends timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
     partition text := 'audit_events_' || replace(bound, '-', '_');
 BEGIN
     IF to_regclass('control.' || partition) IS NOT NULL THEN RETURN; END IF;
     -- A month that nobody made in time has its rows in `rest`, where they stay: none may be moved.
-    IF month IS NOT NULL THEN
-        PERFORM FROM control.audit_events_rest
-        WHERE occurred_at >= month::timestamp AT TIME ZONE 'UTC'
-          AND occurred_at < (month + interval '1 month') AT TIME ZONE 'UTC' LIMIT 1;
-        IF FOUND THEN RETURN; END IF;
-    END IF;
-    EXECUTE format('CREATE TABLE control.%I PARTITION OF control.audit_events %s', partition,
-        CASE WHEN month IS NULL THEN 'DEFAULT'
-             ELSE format('FOR VALUES FROM (%L) TO (%L)',
-                         month::timestamp AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC') END);
+    PERFORM FROM control.audit_events_rest WHERE occurred_at >= begins AND occurred_at < ends LIMIT 1;
+    IF FOUND THEN RETURN; END IF;
+    EXECUTE format('CREATE TABLE control.%I (LIKE control.audit_events INCLUDING DEFAULTS)', partition);
     EXECUTE format('ALTER TABLE control.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
     EXECUTE format('CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.%I '
                    'FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()', partition);
+    EXECUTE format('ALTER TABLE control.audit_events ATTACH PARTITION control.%I FOR VALUES FROM (%L) TO (%L)',
+                   partition, begins, ends);
 END
 $$;
 
@@ -570,6 +658,129 @@ END
 $$;
 
 ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) RETURNS TABLE(audit_id bigint, occurred_us bigint, xid text, actor text, caller text, action text, tenant_ref text, run_id text, detail text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    begins timestamptz;
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF part = 'rest' THEN
+        RETURN QUERY
+        SELECT e.audit_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.xid::text, e.actor, e.caller,
+               e.action, e.tenant_ref::text, e.run_id::text, e.detail::text
+        FROM control.audit_events_rest e
+        WHERE e.audit_id > above_id AND e.audit_id <= upto_id AND (e.xid, e.audit_id) > (after_xid::xid8, after_id)
+          AND (NOT settled OR e.xid < pg_snapshot_xmin(pg_current_snapshot()))
+        ORDER BY e.xid, e.audit_id LIMIT batch;
+        RETURN;
+    END IF;
+    begins := (part || '-01')::timestamp AT TIME ZONE 'UTC';
+    RETURN QUERY
+    SELECT e.audit_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.xid::text, e.actor, e.caller,
+           e.action, e.tenant_ref::text, e.run_id::text, e.detail::text
+    FROM control.audit_events e
+    WHERE e.occurred_at >= begins
+      AND e.occurred_at < (begins AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'
+      AND e.audit_id > above_id AND e.audit_id <= upto_id AND (e.xid, e.audit_id) > (after_xid::xid8, after_id)
+      AND (NOT settled OR e.xid < pg_snapshot_xmin(pg_current_snapshot()))
+    ORDER BY e.xid, e.audit_id LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS TABLE(segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea, key_id text, digest bytea, signature bytea, upto_id bigint, before_xid text, before_id bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT c.segment, c.bound, c.after_id, c.last_xid::text, c.last_id, c.highest_id, c.events,
+           (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
+           (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
+           (SELECT min(n.after_id) FROM control.audit_checkpoint n
+            WHERE n.bound = c.bound AND n.after_id > c.after_id),
+           coalesce(b.last_xid, '0'::xid8)::text, coalesce(b.last_id, 0)
+    FROM control.audit_checkpoint c
+    LEFT JOIN LATERAL (SELECT p.last_xid, p.last_id FROM control.audit_checkpoint p
+                       WHERE p.bound = c.bound AND p.after_id = c.after_id AND p.segment < c.segment
+                       ORDER BY p.segment DESC LIMIT 1) b ON true
+    WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
+    ORDER BY c.segment LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_partitions(most_counted integer) RETURNS TABLE(part text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, went_back boolean, unsealed bigint, oldest_unsealed timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    WITH partition AS (
+        SELECT replace(substr(c.relname::text, 14), '_', '-') AS part FROM pg_catalog.pg_inherits i
+        JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'control.audit_events'::regclass
+    ), frontier AS (
+        SELECT p.part, coalesce(s.after_id, 0) AS after_id, coalesce(s.last_xid, '0'::xid8) AS last_xid,
+               coalesce(s.last_id, 0) AS last_id, coalesce(s.highest_id, 0) AS highest_id,
+               CASE WHEN p.part <> 'rest' THEN (p.part || '-01')::timestamp END AS month
+        FROM partition p
+        LEFT JOIN LATERAL (SELECT c.after_id, c.last_xid, c.last_id, c.highest_id FROM control.audit_checkpoint c
+                           WHERE c.bound = p.part ORDER BY c.after_id DESC, c.segment DESC LIMIT 1) s ON true
+    )
+    SELECT f.part, f.after_id, f.last_xid::text, f.last_id, f.highest_id,
+           pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid, open.events, open.oldest
+    FROM frontier f
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS events, min(u.occurred_at) AS oldest FROM (
+            (SELECT e.occurred_at FROM control.audit_events e
+             WHERE f.month IS NOT NULL AND e.occurred_at >= f.month AT TIME ZONE 'UTC'
+               AND e.occurred_at < (f.month + interval '1 month') AT TIME ZONE 'UTC'
+               AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             ORDER BY e.xid, e.audit_id LIMIT most_counted)
+            UNION ALL
+            (SELECT e.occurred_at FROM control.audit_events_rest e
+             WHERE f.month IS NULL AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             ORDER BY e.xid, e.audit_id LIMIT most_counted)
+            UNION ALL
+            (SELECT e.occurred_at FROM control.audit_events e
+             WHERE f.month IS NOT NULL AND f.highest_id > 0 AND e.occurred_at >= f.month AT TIME ZONE 'UTC'
+               AND e.occurred_at < (f.month + interval '1 month') AT TIME ZONE 'UTC'
+               AND pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid
+               AND e.audit_id > f.highest_id AND (e.xid, e.audit_id) <= (f.last_xid, f.last_id) LIMIT most_counted)
+        ) u
+    ) open
+    ORDER BY f.part;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_partitions(most_counted integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) RETURNS TABLE(audit_id bigint, occurred_at timestamp with time zone, actor text, caller text, action text, tenant_ref uuid, run_id uuid, detail jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT e.audit_id, e.occurred_at, e.actor, e.caller, e.action, e.tenant_ref, e.run_id, e.detail
+    FROM control.audit_events e
+    WHERE (tenant IS NULL OR e.tenant_ref = tenant) AND (run IS NULL OR e.run_id = run)
+      AND (act IS NULL OR e.action = act)
+    ORDER BY e.occurred_at DESC, e.audit_id DESC LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_state text, last_error jsonb, breaker text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -811,6 +1022,21 @@ $$;
 
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.tell_audit_act(act text, detail jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF act NOT IN ('audit.verified', 'audit.exported') THEN
+        RAISE EXCEPTION 'this is no act with the trail' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO control.audit_events (action, detail) VALUES (act, detail);
+END
+$$;
+
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -825,6 +1051,30 @@ $$;
 
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet;
 
+CREATE TABLE control.audit_checkpoint (
+    segment bigint NOT NULL,
+    bound text NOT NULL,
+    after_id bigint NOT NULL,
+    last_xid xid8 NOT NULL,
+    last_id bigint NOT NULL,
+    highest_id bigint NOT NULL,
+    events integer NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    entries bytea NOT NULL,
+    previous bytea NOT NULL,
+    digest bytea NOT NULL,
+    key_id text NOT NULL,
+    signature bytea NOT NULL,
+    CONSTRAINT audit_checkpoint_bound CHECK ((bound ~ '^([0-9]{4}-(0[1-9]|1[0-2])|rest)$'::text)),
+    CONSTRAINT audit_checkpoint_bytes CHECK (((octet_length(previous) = 32) AND (octet_length(digest) = 32) AND (octet_length(signature) = 64))),
+    CONSTRAINT audit_checkpoint_size CHECK ((((events >= 1) AND (events <= 1000)) AND (octet_length(entries) = (40 * events))))
+);
+ALTER TABLE ONLY control.audit_checkpoint ALTER COLUMN entries SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY control.audit_checkpoint FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.audit_events (
     audit_id bigint NOT NULL,
     occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -833,7 +1083,12 @@ CREATE TABLE control.audit_events (
     action text NOT NULL,
     tenant_ref uuid,
     run_id uuid,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    caller text DEFAULT 
+CASE
+    WHEN (current_setting('application_name'::text) ~~ 'zaptik command %'::text) THEN substr(current_setting('application_name'::text), 16)
+    ELSE NULL::text
+END
 )
 PARTITION BY RANGE (occurred_at);
 
@@ -856,10 +1111,24 @@ CREATE TABLE control.audit_events_rest (
     action text CONSTRAINT audit_events_action_not_null NOT NULL,
     tenant_ref uuid,
     run_id uuid,
-    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT audit_events_detail_not_null NOT NULL
+    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT audit_events_detail_not_null NOT NULL,
+    caller text DEFAULT 
+CASE
+    WHEN (current_setting('application_name'::text) ~~ 'zaptik command %'::text) THEN substr(current_setting('application_name'::text), 16)
+    ELSE NULL::text
+END
 );
 
 ALTER TABLE ONLY control.audit_events_rest FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.audit_sealer (
+    only_row boolean DEFAULT true NOT NULL,
+    holder text,
+    lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT audit_sealer_only_row CHECK (only_row)
+);
+
+ALTER TABLE ONLY control.audit_sealer FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.credential (
     tenant_id uuid NOT NULL,
@@ -1060,11 +1329,17 @@ ALTER TABLE control.sync_request ALTER COLUMN request_id ADD GENERATED ALWAYS AS
 
 ALTER TABLE ONLY control.audit_events ATTACH PARTITION control.audit_events_rest DEFAULT;
 
+ALTER TABLE ONLY control.audit_checkpoint
+    ADD CONSTRAINT audit_checkpoint_pkey PRIMARY KEY (segment);
+
 ALTER TABLE ONLY control.audit_events
     ADD CONSTRAINT audit_events_pkey PRIMARY KEY (occurred_at, audit_id);
 
 ALTER TABLE ONLY control.audit_events_rest
     ADD CONSTRAINT audit_events_rest_pkey PRIMARY KEY (occurred_at, audit_id);
+
+ALTER TABLE ONLY control.audit_sealer
+    ADD CONSTRAINT audit_sealer_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.credential
     ADD CONSTRAINT credential_pkey PRIMARY KEY (tenant_id, version);
@@ -1108,9 +1383,15 @@ ALTER TABLE ONLY control.tenant
 ALTER TABLE ONLY control.tenant
     ADD CONSTRAINT tenant_schema_once UNIQUE (schema_name);
 
+CREATE INDEX audit_checkpoint_of_bound ON control.audit_checkpoint USING btree (bound, after_id, segment);
+
+CREATE INDEX audit_events_in_order ON ONLY control.audit_events USING btree (xid, audit_id);
+
 CREATE INDEX audit_events_of_run ON ONLY control.audit_events USING btree (run_id);
 
 CREATE INDEX audit_events_rest_run_id_idx ON control.audit_events_rest USING btree (run_id);
+
+CREATE INDEX audit_events_rest_xid_audit_id_idx ON control.audit_events_rest USING btree (xid, audit_id);
 
 CREATE INDEX run_leases ON control.run USING btree (lease_until) WHERE (state = 'running'::text);
 
@@ -1127,6 +1408,12 @@ CREATE INDEX tenant_due ON control.tenant USING btree (next_due_at) WHERE (state
 ALTER INDEX control.audit_events_pkey ATTACH PARTITION control.audit_events_rest_pkey;
 
 ALTER INDEX control.audit_events_of_run ATTACH PARTITION control.audit_events_rest_run_id_idx;
+
+ALTER INDEX control.audit_events_in_order ATTACH PARTITION control.audit_events_rest_xid_audit_id_idx;
+
+CREATE TRIGGER audit_checkpoint_not_emptied BEFORE TRUNCATE ON control.audit_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
+
+CREATE TRIGGER audit_checkpoint_stays BEFORE DELETE OR UPDATE ON control.audit_checkpoint FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
 
 CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
 
@@ -1161,9 +1448,13 @@ ALTER TABLE ONLY control.sync_request
 
 CREATE POLICY anybody ON control.schema_version FOR SELECT TO zaptik_app USING (true);
 
+ALTER TABLE control.audit_checkpoint ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.audit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.audit_events_rest ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.audit_sealer ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY;
 
@@ -1172,6 +1463,8 @@ ALTER TABLE control.data_key ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.deployment_key ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true);
+
+CREATE POLICY fleet ON control.audit_sealer TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true);
 
@@ -1190,6 +1483,14 @@ CREATE POLICY fleet ON control.start_budget TO zaptik_fleet USING (true);
 CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet_adds ON control.audit_checkpoint FOR INSERT TO zaptik_fleet WITH CHECK (true);
+
+CREATE POLICY fleet_reads ON control.audit_checkpoint FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet_reads ON control.audit_events FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet_reads ON control.audit_events_rest FOR SELECT TO zaptik_fleet USING (true);
 
 ALTER TABLE control.instance_breaker ENABLE ROW LEVEL SECURITY;
 
@@ -1213,9 +1514,13 @@ CREATE POLICY own_tenant ON control.sync_request FOR SELECT TO zaptik_app USING 
 
 CREATE POLICY own_tenant ON control.tenant TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
+CREATE POLICY owner ON control.audit_checkpoint TO zaptik_owner USING (true);
+
 CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.audit_sealer TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.credential TO zaptik_owner USING (true);
 
@@ -1261,6 +1566,9 @@ GRANT USAGE ON SCHEMA control TO zaptik_requester;
 GRANT USAGE ON SCHEMA control TO tenant_example;
 GRANT USAGE ON SCHEMA control TO reader_example;
 
+REVOKE ALL ON FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.breaker_pause(failures integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.cancel_run(run uuid) FROM PUBLIC;
@@ -1305,18 +1613,39 @@ GRANT ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome te
 REVOKE ALL ON FUNCTION control.fold_requests(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.fold_requests(batch integer) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.hold_key() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION control.is_month_sealed(month date) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.is_month_sealed(month date) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.keys_in_use() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.keys_in_use() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.make_audit_months(ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.make_audit_months(ahead integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.make_audit_partition(bound text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.promote_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.promote_key(key text) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_partitions(most_counted integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_fleet() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_fleet() TO zaptik_app;
@@ -1352,10 +1681,16 @@ GRANT ALL ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app;
 REVOKE ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app;
 
+GRANT SELECT,INSERT ON TABLE control.audit_checkpoint TO zaptik_fleet;
+
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app;
+GRANT SELECT ON TABLE control.audit_events TO zaptik_fleet;
 
 GRANT INSERT(action) ON TABLE control.audit_events TO zaptik_app;
 GRANT INSERT(action) ON TABLE control.audit_events TO zaptik_fleet;
@@ -1368,6 +1703,14 @@ GRANT INSERT(run_id) ON TABLE control.audit_events TO zaptik_fleet;
 
 GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_app;
 GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.audit_events_rest TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.audit_sealer TO zaptik_fleet;
+
+GRANT UPDATE(holder) ON TABLE control.audit_sealer TO zaptik_fleet;
+
+GRANT UPDATE(lease_until) ON TABLE control.audit_sealer TO zaptik_fleet;
 
 GRANT SELECT,DELETE ON TABLE control.credential TO zaptik_app;
 

@@ -95,6 +95,20 @@ async def test_a_second_deployment_on_the_same_server_is_refused_and_told_of_the
         assert await cursor.fetchall() == [{"made": None}]
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_database_that_cannot_hold_every_name_is_refused_before_anything_is_made(
+    encoding: str, own_server: EmbeddedPostgres
+) -> None:
+    name = f"encoded_{secrets.token_hex(4)}"
+    async with open_connection(own_server.admin_url(), purpose="test") as admin:
+        await admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(DatabaseUnsafe, match=f"encoding {encoding} and must have UTF8: .*createdb"):
+        await migrate_all(Deployment(own_server.admin_url(name), own_server.admin_url(name)))
+    async with open_connection(own_server.admin_url(), purpose="test") as admin:
+        cursor = await admin.execute("SELECT to_regrole('zaptik_app') AS made")
+        assert await cursor.fetchall() == [{"made": None}]
+
+
 async def test_a_tenant_that_fails_is_told_and_the_others_are_brought_up(empty: Deployment) -> None:
     await migrate_all(empty)
     async with open_connection(empty.admin_url, purpose="test") as admin:
@@ -182,6 +196,29 @@ async def test_two_at_once_share_the_tenants_while_others_are_added(empty: Deplo
         assert [name for name in made if "late" not in name] == NAMES
     assert [number for number, _ in done] == list(range(1, len(done) + 1))
     assert {total for _, total in done} == {len(done)}
+
+
+async def test_who_waited_for_another_at_one_tenant_tells_that_it_was_migrated_already(
+    empty: Deployment,
+) -> None:
+    """One waits for a reader of the table that it changes, the other for that one."""
+    await migrate_all(empty)
+    waiting = "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted"
+    async with (
+        open_connection(empty.admin_url, purpose="test") as admin,
+        open_connection(empty.admin_url, purpose="test reader") as reader,
+    ):
+        await add(admin, "a")
+        with grown_migrations("ALTER TABLE {tenant}.node ADD COLUMN grown text"):
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group, reader.transaction():
+                await reader.execute("LOCK TABLE tenant_a.node IN ACCESS SHARE MODE")
+                both = [group.create_task(migrate_all(empty)) for _ in range(2)]
+                while await (await admin.execute(waiting)).fetchall() != [{"waiting": 2}]:
+                    assert not any(task.done() for task in both)
+            migrated, current = sorted((task.result() for task in both), key=lambda report: report.current)
+            assert migrated == MigrationReport(control=LATEST, migrated=["a"])
+            assert current == MigrationReport(control=LATEST, current=["a"])
+            assert await read_migrated(admin, schema.latest_version("tenant")) == ["a"]
 
 
 async def test_of_a_tenant_that_fails_nothing_is_done(empty: Deployment) -> None:

@@ -6,17 +6,22 @@ A round that fails changes nothing for good; the next one does what it left.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from jobs.audit import count_months_ahead
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
+from jobs.rounds import plan_pause
 from worker.fleet.isolation import IsolationTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
+from worker.fleet.sealing import SealingTurns
 from worker.fleet.waking import listening
-from worker.postgres import keys, reading, runs
+from worker.postgres import audit, keys, reading, runs
 from worker.postgres.connection import Connection
 from worker.postgres.isolation import read_check
 from worker.postgres.runs import Round
@@ -40,7 +45,8 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
-    retention, isolation = RetentionTurns(process), IsolationTurns(process)
+    rang_at = -math.inf
+    retention, isolation, sealing = RetentionTurns(process), IsolationTurns(process), SealingTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -49,7 +55,9 @@ def _schedule(process: Process) -> None:
                 process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
                 report_due = time.monotonic() + REPORT_SECONDS
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
-            _do_round(process, can_ring=away is None)
+            if _do_round(process, can_ring=away is None):
+                rang_at = time.monotonic()
+            sealing.take()
             retention.take()
             isolation.take()
         except (DatabaseAway, QueueAway) as gone:
@@ -58,7 +66,7 @@ def _schedule(process: Process) -> None:
             process.become_ready()
         else:
             process.tell_away(away)
-        process.pause(tick_seconds)
+        process.pause(plan_pause(tick_seconds=tick_seconds, seconds_since_ring=time.monotonic() - rang_at))
     process.tell_stopping()
 
 
@@ -70,8 +78,8 @@ def _find_redis_away(process: Process) -> QueueAway | None:
     return None
 
 
-def _do_round(process: Process, *, can_ring: bool) -> None:
-    """Plan a round, and ring; while Redis is away, runs are made and wait to be rung for."""
+def _do_round(process: Process, *, can_ring: bool) -> bool:
+    """Plan a round, and ring; True where it rang. While Redis is away, runs are made and wait to be rung for."""
     began = time.monotonic()
     done = process.ask(
         lambda connection: _plan(connection, process.settings, can_ring=can_ring), purpose="round"
@@ -87,6 +95,7 @@ def _do_round(process: Process, *, can_ring: bool) -> None:
         "seconds": round(time.monotonic() - began, 3),
     }
     process.tell(SCHEDULER_TICKED, **ticked)
+    return bool(done.to_ring)
 
 
 def _describe_round(done: Round) -> Iterator[Event]:
@@ -116,10 +125,14 @@ async def read_figures(connection: Connection) -> FleetFigures:
     active = [row for row in fleet if row["state"] == "active"]
     checked_at, reached_at = await read_check(connection)
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
+    trail = await audit.read_partitions(connection)
+    now = datetime.now(UTC)
+    oldest = min((part.oldest_unsealed for part in trail if part.oldest_unsealed), default=now)
     return FleetFigures(
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
         staleness_ratios=[row["staleness_seconds"] / row["every_seconds"] for row in active],
+        waiting=sum(row["waiting_seconds"] > 0 for row in active),
         oldest_due_seconds=max((row["waiting_seconds"] for row in active), default=0.0),
         processes=Counter(row["kind"] for row in await reading.read_processes(connection)),
         breakers=Counter(row["breaker"] for row in fleet),
@@ -128,4 +141,9 @@ async def read_figures(connection: Connection) -> FleetFigures:
         oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
         isolation_checked_at=checked_at,
         isolation_reached_at=reached_at,
+        audit_unsealed=sum(part.unsealed for part in trail),
+        audit_oldest_seconds=max(0.0, (now - oldest).total_seconds()),
+        audit_months_ahead=count_months_ahead(
+            (part.frontier.bound for part in trail), year=now.year, month=now.month
+        ),
     )

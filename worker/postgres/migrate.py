@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 import schema
 from jobs.errors import DatabaseUnsafe
 from jobs.gaps import describe_gaps
+from worker.postgres.audit import MONTHS_AHEAD
 from worker.postgres.connection import Connection, fetch_rows
 from worker.postgres.guards import CONTROL, describe_deviations, read_open_gaps, read_tenant_deviations
 from worker.postgres.mending import mend
@@ -25,7 +26,6 @@ from worker.postgres.provision import lock_roles, migrate_area, read_version_as_
 
 _LOCK = 0x7A61706D  # "zapm"; another than who changes roles takes
 _LOCK_SECONDS = 60
-_MONTHS_AHEAD = 24
 
 
 @dataclass(slots=True)
@@ -110,6 +110,7 @@ async def _migrate_control(
     accepted_gaps: Collection[str] = (), mends: bool = True,
 ) -> None:  # fmt: skip
     """Bring roles and the control schema to this release, one `migrate` at a time, and tell it in the report."""
+    _check_encoding(connection)
     await run_script(connection, f"SET lock_timeout = '{_LOCK_SECONDS}s'")  # any session can hold the lock
     await run_script(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
@@ -124,6 +125,16 @@ async def _migrate_control(
             await record_migrated(connection, "control", report.control, tenant_id=None)
     finally:
         await run_script(connection, f"SELECT pg_advisory_unlock({_LOCK})")
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Refuse a database that cannot hold every name, or in which text is but bytes (SQL_ASCII)."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseUnsafe(
+            f"The database has the encoding {encoding} and must have UTF8: create it anew, with "
+            "`createdb --encoding=UTF8 --template=template0`."
+        )
 
 
 async def _assert_roles(connection: Connection, *, app_url: str | None) -> None:
@@ -174,7 +185,7 @@ async def _refuse_second_deployment(connection: Connection) -> None:
 async def _make_audit_partitions(connection: Connection, today: date) -> None:
     async with connection.transaction():
         await run_script(connection, "SET LOCAL ROLE zaptik_owner")
-        for ahead in range(_MONTHS_AHEAD):
+        for ahead in range(MONTHS_AHEAD + 1):
             year, month = divmod(today.year * 12 + today.month - 1 + ahead, 12)
             bound = f"{year:04d}-{month + 1:02d}"
             await connection.execute("SELECT control.make_audit_partition(%s)", [bound], binary=True)

@@ -6,6 +6,7 @@ each; a name that only the other can know is not in it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,8 +18,9 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from jobs import events
-from jobs.errors import CredentialsRejected
 from jobs.events import Event
+from worker.telemetry.audit_metrics import add_audit_metrics
+from worker.telemetry.mishaps import add_keyring_failures, add_mishaps, begin_series
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -38,11 +40,12 @@ class FleetFigures:
     """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
 
     `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active
-    tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
-    for its turn to be taken up or for a worker.
+    tenant's age of its graph over its cadence; `waiting` counts the tenants that wait now, for their turn to be taken
+    up or for a worker, and `oldest_due_seconds` is how long the longest waiting one has waited.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
     them has. `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
-    was last read as another; None for never.
+    was last read as another; None for never. `audit_unsealed` events of the audit trail are under no checkpoint,
+    the oldest for `audit_oldest_seconds`; `audit_months_ahead` have a partition, in a row after this month.
     """
 
     runs: Mapping[str, int]
@@ -52,10 +55,14 @@ class FleetFigures:
     processes: Mapping[str, int]
     breakers: Mapping[str, int]
     quarantined: int
+    waiting: int = 0
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
     isolation_checked_at: datetime | None = None
     isolation_reached_at: datetime | None = None
+    audit_unsealed: int = 0
+    audit_oldest_seconds: float = 0.0
+    audit_months_ahead: int = 0
 
 
 class Metrics:
@@ -70,7 +77,9 @@ class Metrics:
         )
         info.labels(version, process).set(1)
         self._handlers: dict[str, Callable[[Event], None]] = {}
+        add_mishaps(registry, self._on)
         if process == "worker":
+            add_keyring_failures(registry, self._on)
             self._add_run_metrics()
             self._add_request_metrics()
         else:
@@ -135,7 +144,7 @@ class Metrics:
             "zaptik_tenant_pauses", "Tenants held for a person, by the failure's code.", ("reason",),
             registry=self.registry,
         )  # fmt: skip
-        pauses.labels(CredentialsRejected.code)
+        begin_series(runs=runs, pauses=pauses, coverage=coverage)
         for change in _CHANGES:
             changes.labels(change)
         for fate in _FATES:
@@ -224,6 +233,11 @@ class Metrics:
             "Runs claimed too often whose last worker fell silent.",
             registry=self.registry,
         )
+        rescued = Counter(
+            "zaptik_runs_rescued",
+            "Runs whose worker fell silent and that were offered again.",
+            registry=self.registry,
+        )
         checks = Counter(
             "zaptik_isolation_checks", "Tenants that were tried to be read as another, by what came of it.",
             ("outcome",), registry=self.registry,
@@ -243,6 +257,7 @@ class Metrics:
                 show_isolation(self._fleet)
 
         self._on(events.SCHEDULER_TICKED, ticked)
+        self._on(events.RUN_RESCUED, lambda _: rescued.inc())
         self._on(events.ISOLATION_CHECKED, checked)
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
@@ -269,6 +284,11 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        waiting = Gauge(
+            "zaptik_tenants_waiting",
+            "Tenants that could be served now and are not: their turn has come, or their run waits for a worker.",
+            registry=self.registry,
+        )
         due = Gauge(
             "zaptik_oldest_due_seconds",
             "How long the tenant that waits longest has waited for its turn, or for a worker.",
@@ -286,6 +306,8 @@ class Metrics:
             registry=self.registry,
         )
 
+        show_audit = add_audit_metrics(self.registry, self._on)
+
         def show(figures: FleetFigures) -> None:
             # Also what nobody is in: a series that comes and goes cannot be alerted on.
             for state in _RUN_STATES:
@@ -297,9 +319,11 @@ class Metrics:
             for state in _BREAKERS:
                 breakers.labels(state).set(figures.breakers.get(state, 0))
             held.set(figures.quarantined)
+            waiting.set(figures.waiting)
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
+            show_audit(figures.audit_unsealed, figures.audit_oldest_seconds, figures.audit_months_ahead)
 
         return show
 
@@ -335,14 +359,14 @@ class _Staleness(Collector):
         self._read = read
 
     def collect(self) -> list[HistogramMetricFamily]:
-        ratios = self._read()
+        ratios = sorted(self._read())
         bounds = [*_STALENESS, float("inf")]
         family = HistogramMetricFamily(
             "zaptik_tenant_staleness_ratio",
             "Age of each active tenant's graph over its cadence, as it is now.",
         )
         buckets = [
-            ("+Inf" if bound == bounds[-1] else str(float(bound)), sum(ratio <= bound for ratio in ratios))
+            ("+Inf" if bound == bounds[-1] else str(float(bound)), bisect_right(ratios, bound))
             for bound in bounds
         ]
         family.add_metric([], buckets, sum_value=sum(ratios))
