@@ -233,7 +233,7 @@ REVISION_REJECTED = _kind(
 
 RETENTION_RAN = _kind(
     "retention.run",
-    "Revisions that are older than is kept were let go, with what only they showed.",
+    "A tenant's revisions and runs that are older than is kept were let go, with what only they showed.",
     "oldest",
     "revisions",
     "feed",
@@ -241,21 +241,61 @@ RETENTION_RAN = _kind(
     "edges",
     "findings",
     "reads",
+    "runs",
+    "requests",
+    audited=True,
+)
+AUDIT_RETENTION_RAN = _kind(
+    "retention.audit",
+    "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
+    "month",
+    "events",
     audited=True,
 )
 RETENTION_FAILED = _kind(
     "retention.failed",
-    "A tenant's old revisions could not be let go; tried again later.",
+    "What is older than is kept could not be let go, of a tenant or a month of the audit trail; tried again later.",
     "code",
+    "month",
     level="warning",
 )
 
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
-TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)
+TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "every_seconds", audited=True)
 TENANT_PAUSED = _kind(
     "tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True
 )
 TENANT_RESUMED = _kind("tenant.resumed", "A tenant may run again.", "reason", audited=True)
+OFFBOARDING_REQUESTED = _kind(
+    "offboarding.requested",
+    "A tenant's deletion was asked for in writing: it runs no more, and is deleted by a date.",
+    "reference",
+    "due_at",
+    level="warning",
+    audited=True,
+)
+OFFBOARDING_CANCELLED = _kind(
+    "offboarding.cancelled", "A tenant's deletion was called off.", "reference", audited=True
+)
+OFFBOARDING_BEGUN = _kind(
+    "offboarding.begun",
+    "A tenant's deletion began with its credentials and data key; there is no way back.",
+    "reference",
+    level="warning",
+    audited=True,
+)
+TENANT_DELETED = _kind(
+    "tenant.deleted",
+    "All of a tenant is gone but its audit events, whose reference nothing leads back from; by the written request, or "
+    "again by the list of deleted tenants after a restore.",
+    "reason",
+    "reference",
+    "requested_at",
+    "deleted",
+    "certificate",
+    level="warning",
+    audited=True,
+)
 CONSUMER_GRANTED = _kind(
     "consumer.granted",
     "A login may read the tenant's graph and ask for its runs, or as a requester for any tenant's.",

@@ -79,7 +79,9 @@ _DOCUMENTS = {
          "rests_on": ["sc_cat_item", "sys_user_group"]}]},
     "retention run": {"tenants": [
         {"tenant": "acme", "state": "done|held|failed", "oldest": 812, "revisions": 24, "feed": 24, "nodes": 310,
-         "edges": 642, "findings": 3, "reads": 528, "error": None}]},
+         "edges": 642, "findings": 3, "reads": 528, "runs": 24, "requests": 2, "error": None}],
+        "audit": {"state": "done|held|failed", "dropped": [{"month": "2024-10", "events": 1204}],
+                  "unsealed": ["2024-11"], "error": None}},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},

@@ -108,7 +108,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_graph(verbs)
     _add_consumers(verbs)
     retained = _add_family(verbs, "retention", "what is kept, and for how long")
-    _add(retained, "run", retention.run, "let revisions go that are older than ZAPTIK_REVISION_RETENTION")
+    _add(
+        retained,
+        "run",
+        retention.run,
+        "let go what is older than is kept: revisions, runs, and months of the audit trail",
+    )
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser

@@ -128,6 +128,7 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
 
 async def _find_runnable(connection: Connection, name: str) -> Tenant:
     tenant = await tenants.find_tenant(connection, name)
+    tenants.refuse_leaving(tenant)
     if tenant.state == "awaiting_credentials":
         raise TenantPaused(f"{name} has no credentials yet: `zaptik credential set {name} --client-id ID`.")
     if tenant.state == "paused":
@@ -190,6 +191,7 @@ class _Follower:
 
     async def _check_held(self) -> None:
         tenant = await tenants.find_tenant(self._connection, self._tenant.name)
+        tenants.refuse_leaving(tenant)
         if tenant.state == "paused":
             await _refuse_paused(self._connection, tenant)
 

@@ -52,6 +52,7 @@ def resume(asked: argparse.Namespace, settings: Settings, output: Output) -> int
 def _change(name: str, settings: Settings, output: Output, *, state: str) -> int:
     async def change(connection: Connection) -> Tenant:
         tenant = await tenants.find_tenant(connection, name)
+        tenants.refuse_leaving(tenant)
         kind = TENANT_RESUMED if state == "active" else TENANT_PAUSED
         reason = None if state == "active" else tenants.BY_A_PERSON
         has_credentials = await tenants.read_credentials(connection, tenant.tenant_id) is not None

@@ -9,14 +9,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
+from jobs.leaving import tell_standing
+from worker.fleet.audit_retention import AuditRetentionTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
 from worker.fleet.waking import listening
 from worker.postgres import keys, reading, runs
+from worker.postgres.audit_retention import read_overdue_seconds
 from worker.postgres.connection import Connection
+from worker.postgres.offboarding import read_offboardings
 from worker.postgres.runs import Round
 from worker.settings import Settings
 from worker.telemetry import FleetFigures
@@ -38,17 +43,18 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
-    retention = RetentionTurns(process)
+    turns = RetentionTurns(process), AuditRetentionTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
             if time.monotonic() >= report_due:
                 process.report()
-                process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
+                process.metrics.set_fleet(_read_figures(process))
                 report_due = time.monotonic() + REPORT_SECONDS
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
             _do_round(process, can_ring=away is None)
-            retention.take()
+            for turn in turns:
+                turn.take()
         except (DatabaseAway, QueueAway) as gone:
             away = gone
         if away is None:
@@ -57,6 +63,13 @@ def _schedule(process: Process) -> None:
             process.tell_away(away)
         process.pause(tick_seconds)
     process.tell_stopping()
+
+
+def _read_figures(process: Process) -> FleetFigures:
+    keep_months = process.settings.audit_retention
+    return process.ask(
+        lambda connection: read_figures(connection, keep_months=keep_months), purpose="figures"
+    )
 
 
 def _find_redis_away(process: Process) -> QueueAway | None:
@@ -107,8 +120,9 @@ async def _plan(connection: Connection, settings: Settings, *, can_ring: bool) -
     )
 
 
-async def read_figures(connection: Connection) -> FleetFigures:
+async def read_figures(connection: Connection, *, keep_months: int = 24) -> FleetFigures:
     """Read how the fleet stands."""
+    now = datetime.now(UTC)
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
@@ -122,4 +136,8 @@ async def read_figures(connection: Connection) -> FleetFigures:
         quarantined=sum(row["last_state"] == "quarantined" for row in fleet),
         keys_in_use=len(in_use),
         oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
+        retention_overdue_seconds=await read_overdue_seconds(connection, keep_months),
+        offboardings=Counter(
+            tell_standing(one.due_at, now=now) for one in await read_offboardings(connection)
+        ),
     )

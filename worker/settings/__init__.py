@@ -8,7 +8,7 @@ No message repeats a value, since a value may be a password; pydantic's own erro
 import difflib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -30,6 +30,8 @@ from worker.settings.addresses import (
 
 PREFIX: Final = "ZAPTIK_"
 _TEST_PREFIX: Final = "ZAPTIK_TEST_"
+_REVISION_DAYS, _RUN_DAYS, _LONGEST_DAYS = 365, 90, 36_500
+_AUDIT_MONTHS, _LONGEST_MONTHS = 24, 1_200
 
 _TYPE_NAMES: Final = {
     "password": "secret text", "path": "path", "array": "list", "integer": "integer", "number": "number",
@@ -48,6 +50,29 @@ def _check_command(command: SecretStr) -> SecretStr:
     if not words:
         raise ValueError("write a program and its arguments, with every quote closed")
     return command
+
+
+def _check_days(least: int, what: str) -> Callable[[int], int]:
+    """Give what refuses to keep for fewer days than are promised; longer may always be."""
+
+    def check(days: int) -> int:
+        if not least <= days <= _LONGEST_DAYS:
+            raise ValueError(
+                f"{what} are kept for {least} days at least, since that is promised, and {_LONGEST_DAYS} at most: set "
+                "a number of days between the two, or leave it unset"
+            )
+        return days
+
+    return check
+
+
+def _check_months(months: int) -> int:
+    if not _AUDIT_MONTHS <= months <= _LONGEST_MONTHS:
+        raise ValueError(
+            f"the audit trail is kept for {_AUDIT_MONTHS} months at least, since that is promised, and "
+            f"{_LONGEST_MONTHS} at most: set a number of months between the two, or leave it unset"
+        )
+    return months
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -85,6 +110,9 @@ PropertyNames = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Runs = Annotated[int, Field(ge=1, le=100_000)]
+RevisionDays = Annotated[int, AfterValidator(_check_days(_REVISION_DAYS, "revisions"))]
+RunDays = Annotated[int, AfterValidator(_check_days(_RUN_DAYS, "runs"))]
+AuditMonths = Annotated[int, AfterValidator(_check_months)]
 
 
 class Settings(BaseSettings):
@@ -190,8 +218,28 @@ class Settings(BaseSettings):
     guard_removed_share: float = Field(
         0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
     )
-    revision_retention: int = Field(
-        365, ge=30, le=36_500, description="How many days a revision is kept; the one in force stays longer."
+    revision_retention: RevisionDays = Field(
+        _REVISION_DAYS,
+        description="How many days a revision is kept, with its line in the feed; the one in force stays longer. "
+        "Never fewer than are promised.",
+        json_schema_extra={"minimum": _REVISION_DAYS, "maximum": _LONGEST_DAYS},
+    )
+    run_retention: RunDays = Field(
+        _RUN_DAYS,
+        description="How many days a run's row is kept after its end; the newest stay longer. Never fewer than are "
+        "promised.",
+        json_schema_extra={"minimum": _RUN_DAYS, "maximum": _LONGEST_DAYS},
+    )
+    audit_retention: AuditMonths = Field(
+        _AUDIT_MONTHS,
+        description="How many months an audit event is kept at least; a month of them goes at once, when it is "
+        "sealed and the last of it is so old. Never fewer than are promised.",
+        json_schema_extra={"minimum": _AUDIT_MONTHS, "maximum": _LONGEST_MONTHS},
+    )
+    tombstones_file: Path | None = Field(
+        None,
+        description="The list of tenants that were deleted, kept outside of the database and its backups: `tenant "
+        "offboard` adds to it, and `migrate` deletes again whom a restored backup brought back.",
     )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

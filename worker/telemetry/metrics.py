@@ -7,7 +7,7 @@ each; a name that only the other can know is not in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -28,7 +28,9 @@ _FATES: Final = ("deleted", "hidden", "unknown")
 _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running")
 _BREAKERS: Final = ("closed", "open", "half_open")
-_TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
+_TENANT_STATES: Final = ("awaiting_credentials", "active", "paused", "offboarding")
+_KEPT: Final = ("tenants", "audit")
+_STANDINGS: Final = ("waiting", "ready", "near", "overdue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class FleetFigures:
     tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
     for its turn to be taken up or for a worker.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
-    them has.
+    them has. `retention_overdue_seconds` is by subject for how long something that should have gone has not;
+    `offboardings` counts tenants that leave, by how near the date is by which they must be deleted.
     """
 
     runs: Mapping[str, int]
@@ -51,6 +54,8 @@ class FleetFigures:
     quarantined: int
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
+    retention_overdue_seconds: Mapping[str, float] = field(default_factory=dict)
+    offboardings: Mapping[str, int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -268,6 +273,7 @@ class Metrics:
             "For how long the oldest key in use has been wrapping data keys.",
             registry=self.registry,
         )
+        show_leaving = self._add_leaving_gauges()
 
         def show(figures: FleetFigures) -> None:
             # Also what nobody is in: a series that comes and goes cannot be alerted on.
@@ -283,6 +289,29 @@ class Metrics:
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
+            show_leaving(figures)
+
+        return show
+
+    def _add_leaving_gauges(self) -> Callable[[FleetFigures], None]:
+        overdue = Gauge(
+            "zaptik_retention_overdue_seconds",
+            "For how long something that is older than is kept should have gone and has not.",
+            ("subject",),
+            registry=self.registry,
+        )
+        offboardings = Gauge(
+            "zaptik_offboardings",
+            "Tenants that leave, by how near the date is by which they must be deleted.",
+            ("standing",),
+            registry=self.registry,
+        )
+
+        def show(figures: FleetFigures) -> None:
+            for subject in _KEPT:
+                overdue.labels(subject).set(figures.retention_overdue_seconds.get(subject, 0))
+            for standing in _STANDINGS:
+                offboardings.labels(standing).set(figures.offboardings.get(standing, 0))
 
         return show
 
