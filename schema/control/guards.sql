@@ -1,7 +1,7 @@
 -- Written by `python -m ops.snapshot` from a fresh schema: what holds the tenants' boundary, a statement a line.
 -- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
 
--- FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) has the body f7ba4ea063ea36ac523f5c9779cb6ca5
+-- FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) has the body d56c73b5ecd5569ced4a16d9598117c3
 -- FUNCTION control.breaker_pause(failures integer) has the body 00b92f466aa12282084981ede85b7f3a
 -- FUNCTION control.cancel_run(run uuid) has the body 9c3b458de4b87dd18f877be53280c8c1
 -- FUNCTION control.check_move() has the body 509f898f7a8b035d8f98143f96b133b9
@@ -23,15 +23,16 @@
 -- FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) has the body 0eddeb468cbff0a1e95c75af0a7eac31
 -- FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) has the body 29b7760b51621f76fdf036c3446224ac
 -- FUNCTION control.hold_key() has the body 32da3f5304ad90b61362e626f237ce5e
--- FUNCTION control.is_month_sealed(month date) has the body e23a577733e3ee4793d4b4b3edf58feb
+-- FUNCTION control.is_month_sealed(month date) has the body 81c94058ea34776a9390255ce806b1be
 -- FUNCTION control.keys_in_use() has the body 5d1186c4f4e27f90e7c870456ca04cd5
 -- FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) has the body 6562c9df0f3a03273d0edade96fee192
 -- FUNCTION control.make_audit_months(ahead integer) has the body b568f17810a446ed94d890120e0277d5
 -- FUNCTION control.make_audit_partition(bound text) has the body 2e085fd04733801bfccc9292099aad56
 -- FUNCTION control.promote_key(key text) has the body feb89275121ad9614a3db621bb63618e
 -- FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) has the body 514a9c1ac67e6361eb82bf88f00006af
--- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body c7e3765ea1f24afbcee7c716c3872d87
--- FUNCTION control.read_audit_partitions(most_counted integer) has the body 2b8c8b874ec3c3c7facac5142238d966
+-- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body 4b0232c6037d60acce5c0f64e7b3d85a
+-- FUNCTION control.read_audit_partitions(most_counted integer) has the body c2a61c6ba79a32d47ffdd03aa9f307fe
+-- FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) has the body 74cdc807089b7b6052bd35156a33d963
 -- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc
 -- FUNCTION control.read_keys() has the body 229b7cb484e2269f1fc59fea1c9ab49b
 -- FUNCTION control.read_offboardings() has the body 1ed9ee4af90f4c06d7d57576fc78b9b0
@@ -45,6 +46,7 @@
 -- FUNCTION control.request_sync(tenant text, sync_mode text) has the body e06c98ace13dc6cb676742f0b5bc3954
 -- FUNCTION control.rescue_runs(max_attempts integer) has the body d5e86f9853090574cd8e233143b2ee66
 -- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 1a81093584e070af16625cb372e6fc38
+-- FUNCTION control.tell_audit_act(act text, detail jsonb) has the body 9aba21b0e953735c694f3b4b8fdaef14
 -- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 0612927d870e77387cc3c86a1652d30c
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
@@ -145,6 +147,9 @@ ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch intege
 ALTER FUNCTION control.read_audit_partitions(most_counted integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_audit_partitions(most_counted integer) SECURITY DEFINER
 ALTER FUNCTION control.read_audit_partitions(most_counted integer) SET search_path TO ''
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) SECURITY DEFINER
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) SET search_path TO ''
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_fleet() SECURITY DEFINER
 ALTER FUNCTION control.read_fleet() SET search_path TO ''
@@ -184,6 +189,9 @@ ALTER FUNCTION control.rescue_runs(max_attempts integer) SET search_path TO ''
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SECURITY DEFINER
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) SECURITY DEFINER
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) SET search_path TO ''
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SECURITY DEFINER
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SET search_path TO ''
@@ -357,6 +365,7 @@ GRANT EXECUTE ON FUNCTION control.promote_key(key text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_fleet() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_keys() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_offboardings() TO zaptik_app
@@ -369,6 +378,7 @@ GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO z
 GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO zaptik_requester
 GRANT EXECUTE ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_fleet

@@ -635,3 +635,41 @@ SELECT (SELECT gone FROM offboarding) || jsonb_build_object(
 -- name: read_role
 -- Whether a role is there.
 SELECT to_regrole(%(role)s::text) IS NOT NULL
+
+-- name: make_audit_months
+-- Make the audit trail's months ahead; gives how many in a row are there after the current one.
+SELECT control.make_audit_months(%(ahead)s::integer)
+
+-- name: read_audit_partitions
+-- Each partition of the audit trail, with where its sealing stands and how many events are not sealed.
+SELECT part AS bound, after_id, last_xid, last_id, highest_id, went_back, unsealed, oldest_unsealed
+FROM control.read_audit_partitions(%(most_counted)s::integer)
+
+-- name: read_audit
+-- The next events of a partition, in the order of the trail.
+SELECT audit_id, occurred_us, xid, actor, caller, action, tenant_ref, run_id, detail
+FROM control.read_audit(%(bound)s::text, %(above_id)s::bigint, %(upto_id)s::bigint, %(after_xid)s::text,
+                        %(after_id)s::bigint, %(settled)s::boolean, %(batch)s::integer)
+
+-- name: read_audit_checkpoints
+-- The chain's checkpoints after a segment; the newest alone where none is given.
+SELECT segment, bound, after_id, last_xid, last_id, highest_id, events, first_us, last_us, sealed_us, entries, previous,
+       key_id, digest, signature, upto_id
+FROM control.read_audit_checkpoints(%(after_segment)s::bigint, %(batch)s::integer)
+
+-- name: hold_audit_lease
+-- Be the one who seals; false while another is.
+SELECT control.hold_audit_lease(%(holder)s::text, %(lease_seconds)s::double precision)
+
+-- name: add_audit_checkpoint
+-- Add the chain's next checkpoint; false where the lease is another's or the chain has grown.
+SELECT control.add_audit_checkpoint(%(holder)s::text, %(checkpoint)s::jsonb)
+
+-- name: tell_audit_act
+-- Write the audit event of an act with the trail itself.
+SELECT control.tell_audit_act(%(action)s::text, %(detail)s::jsonb)
+
+-- name: read_audit_tail
+-- The newest audit events, of a tenant, a run or an action where one is given.
+SELECT audit_id, occurred_at, actor, caller, action, tenant_ref, run_id, detail
+FROM control.read_audit_tail(%(tenant_id)s::uuid, %(run)s::uuid, %(action)s::text, %(limit)s::integer)

@@ -12,7 +12,8 @@ DECLARE
     newest control.audit_checkpoint;
 BEGIN
     PERFORM control.check_no_tenant();
-    PERFORM FROM control.audit_sealer s WHERE s.holder = by_holder AND s.lease_until > clock_timestamp() FOR UPDATE;
+    UPDATE control.audit_sealer s SET lease_until = greatest(s.lease_until, clock_timestamp() + interval '1 minute')
+    WHERE s.holder = by_holder AND s.lease_until > clock_timestamp();
     IF NOT FOUND THEN RETURN false; END IF;
     SELECT c.* INTO newest FROM control.audit_checkpoint c ORDER BY c.segment DESC LIMIT 1;
     IF added.segment <> coalesce(newest.segment, 0) + 1
@@ -20,6 +21,10 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO control.audit_checkpoint SELECT added.*;
+    IF added.key_id IS DISTINCT FROM newest.key_id THEN
+        INSERT INTO control.audit_events (action, detail)
+        VALUES ('audit.key_used', jsonb_build_object('key_id', added.key_id, 'before', newest.key_id));
+    END IF;
     RETURN true;
 END
 $$;
@@ -595,12 +600,12 @@ BEGIN
         RETURN false;
     END IF;
     SELECT c.* INTO sealed FROM control.audit_checkpoint c
-    WHERE c.bound = to_char(begins, 'YYYY-MM') ORDER BY c.segment DESC LIMIT 1;
+    WHERE c.bound = to_char(begins, 'YYYY-MM') ORDER BY c.after_id DESC, c.segment DESC LIMIT 1;
     RETURN NOT EXISTS (
         SELECT FROM control.audit_events e
         WHERE e.occurred_at >= begins AT TIME ZONE 'UTC' AND e.occurred_at < ends
-          AND (sealed.segment IS NULL OR (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id)
-               OR e.audit_id > sealed.highest_id));
+          AND (sealed.segment IS NULL OR e.audit_id > sealed.highest_id
+               OR (e.audit_id > sealed.after_id AND (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id))));
 END
 $$;
 
@@ -738,38 +743,22 @@ $$;
 
 ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) OWNER TO zaptik_fleet;
 
-CREATE TABLE control.audit_checkpoint (
-    segment bigint NOT NULL,
-    bound text NOT NULL,
-    after_id bigint NOT NULL,
-    last_xid xid8 NOT NULL,
-    last_id bigint NOT NULL,
-    highest_id bigint NOT NULL,
-    events integer NOT NULL,
-    first_at timestamp with time zone NOT NULL,
-    last_at timestamp with time zone NOT NULL,
-    sealed_at timestamp with time zone NOT NULL,
-    entries bytea NOT NULL,
-    previous bytea NOT NULL,
-    digest bytea NOT NULL,
-    key_id text NOT NULL,
-    signature bytea NOT NULL,
-    CONSTRAINT audit_checkpoint_bound CHECK ((bound ~ '^([0-9]{4}-(0[1-9]|1[0-2])|rest)$'::text)),
-    CONSTRAINT audit_checkpoint_bytes CHECK (((octet_length(previous) = 32) AND (octet_length(digest) = 32) AND (octet_length(signature) = 64))),
-    CONSTRAINT audit_checkpoint_size CHECK ((((events >= 1) AND (events <= 1000)) AND (octet_length(entries) = (40 * events))))
-);
-ALTER TABLE ONLY control.audit_checkpoint ALTER COLUMN entries SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY control.audit_checkpoint FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS SETOF control.audit_checkpoint
+CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS TABLE(segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea, key_id text, digest bytea, signature bytea, upto_id bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+#variable_conflict use_column
 BEGIN
     PERFORM control.check_no_tenant();
-    RETURN QUERY SELECT c.* FROM control.audit_checkpoint c
-                 WHERE c.segment > after_segment ORDER BY c.segment LIMIT batch;
+    RETURN QUERY
+    SELECT c.segment, c.bound, c.after_id, c.last_xid::text, c.last_id, c.highest_id, c.events,
+           (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
+           (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
+           (SELECT min(n.after_id) FROM control.audit_checkpoint n
+            WHERE n.bound = c.bound AND n.after_id > c.after_id)
+    FROM control.audit_checkpoint c
+    WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
+    ORDER BY c.segment LIMIT batch;
 END
 $$;
 
@@ -793,7 +782,7 @@ BEGIN
                CASE WHEN p.part <> 'rest' THEN (p.part || '-01')::timestamp END AS month
         FROM partition p
         LEFT JOIN LATERAL (SELECT c.after_id, c.last_xid, c.last_id, c.highest_id FROM control.audit_checkpoint c
-                           WHERE c.bound = p.part ORDER BY c.segment DESC LIMIT 1) s ON true
+                           WHERE c.bound = p.part ORDER BY c.after_id DESC, c.segment DESC LIMIT 1) s ON true
     )
     SELECT f.part, f.after_id, f.last_xid::text, f.last_id, f.highest_id,
            pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid, open.events, open.oldest
@@ -803,10 +792,11 @@ BEGIN
             (SELECT e.occurred_at FROM control.audit_events e
              WHERE f.month IS NOT NULL AND e.occurred_at >= f.month AT TIME ZONE 'UTC'
                AND e.occurred_at < (f.month + interval '1 month') AT TIME ZONE 'UTC'
-               AND (e.xid, e.audit_id) > (f.last_xid, f.last_id) ORDER BY e.xid, e.audit_id LIMIT most_counted)
+               AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             ORDER BY e.xid, e.audit_id LIMIT most_counted)
             UNION ALL
             (SELECT e.occurred_at FROM control.audit_events_rest e
-             WHERE f.month IS NULL AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             WHERE f.month IS NULL AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
              ORDER BY e.xid, e.audit_id LIMIT most_counted)
             UNION ALL
             (SELECT e.occurred_at FROM control.audit_events e
@@ -821,6 +811,23 @@ END
 $$;
 
 ALTER FUNCTION control.read_audit_partitions(most_counted integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) RETURNS TABLE(audit_id bigint, occurred_at timestamp with time zone, actor text, caller text, action text, tenant_ref uuid, run_id uuid, detail jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT e.audit_id, e.occurred_at, e.actor, e.caller, e.action, e.tenant_ref, e.run_id, e.detail
+    FROM control.audit_events e
+    WHERE (tenant IS NULL OR e.tenant_ref = tenant) AND (run IS NULL OR e.run_id = run)
+      AND (act IS NULL OR e.action = act)
+    ORDER BY e.occurred_at DESC, e.audit_id DESC LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_state text, last_error jsonb, breaker text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1093,6 +1100,21 @@ $$;
 
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.tell_audit_act(act text, detail jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF act NOT IN ('audit.verified', 'audit.exported') THEN
+        RAISE EXCEPTION 'this is no act with the trail' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO control.audit_events (action, detail) VALUES (act, detail);
+END
+$$;
+
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1106,6 +1128,30 @@ END
 $$;
 
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet;
+
+CREATE TABLE control.audit_checkpoint (
+    segment bigint NOT NULL,
+    bound text NOT NULL,
+    after_id bigint NOT NULL,
+    last_xid xid8 NOT NULL,
+    last_id bigint NOT NULL,
+    highest_id bigint NOT NULL,
+    events integer NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    entries bytea NOT NULL,
+    previous bytea NOT NULL,
+    digest bytea NOT NULL,
+    key_id text NOT NULL,
+    signature bytea NOT NULL,
+    CONSTRAINT audit_checkpoint_bound CHECK ((bound ~ '^([0-9]{4}-(0[1-9]|1[0-2])|rest)$'::text)),
+    CONSTRAINT audit_checkpoint_bytes CHECK (((octet_length(previous) = 32) AND (octet_length(digest) = 32) AND (octet_length(signature) = 64))),
+    CONSTRAINT audit_checkpoint_size CHECK ((((events >= 1) AND (events <= 1000)) AND (octet_length(entries) = (40 * events))))
+);
+ALTER TABLE ONLY control.audit_checkpoint ALTER COLUMN entries SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY control.audit_checkpoint FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.audit_events (
     audit_id bigint NOT NULL,
@@ -1441,7 +1487,7 @@ ALTER TABLE ONLY control.tenant
 ALTER TABLE ONLY control.tenant
     ADD CONSTRAINT tenant_schema_once UNIQUE (schema_name);
 
-CREATE INDEX audit_checkpoint_of_bound ON control.audit_checkpoint USING btree (bound, segment);
+CREATE INDEX audit_checkpoint_of_bound ON control.audit_checkpoint USING btree (bound, after_id, segment);
 
 CREATE INDEX audit_events_in_order ON ONLY control.audit_events USING btree (xid, audit_id);
 
@@ -1728,13 +1774,14 @@ GRANT ALL ON FUNCTION control.promote_key(key text) TO zaptik_app;
 REVOKE ALL ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) TO zaptik_app;
 
-GRANT SELECT,INSERT ON TABLE control.audit_checkpoint TO zaptik_fleet;
-
 REVOKE ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_audit_partitions(most_counted integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_fleet() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_fleet() TO zaptik_app;
@@ -1776,8 +1823,13 @@ GRANT ALL ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app;
 REVOKE ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app;
+
+GRANT SELECT,INSERT ON TABLE control.audit_checkpoint TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app;
 GRANT SELECT ON TABLE control.audit_events TO zaptik_fleet;

@@ -39,6 +39,8 @@ FOR_ALL = {
     "read_audit_checkpoints": "control.read_audit_checkpoints(0, 1)",
     "is_month_sealed": "control.is_month_sealed('1999-01-01')",
     "hold_audit_lease": "control.hold_audit_lease('a door', 0)",
+    "read_audit_tail": "control.read_audit_tail(NULL, NULL, NULL, 1)",
+    "tell_audit_act": "control.tell_audit_act('audit.verified', '{}')",
     "add_audit_checkpoint": "control.add_audit_checkpoint('a door', '{}')",
 }
 FOR_ONE = {

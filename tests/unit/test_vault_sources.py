@@ -31,7 +31,7 @@ from worker.vault import (
     without_key,
 )
 from worker.vault.key_command import ask_key_command, leave_out_secrets
-from worker.vault.keyring_file import describe_exposure
+from worker.vault.secret_file import describe_exposure
 from worker.vault.sources import CommandSource
 
 RING = new_keyring()

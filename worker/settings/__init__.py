@@ -153,6 +153,14 @@ class Settings(BaseSettings):
         description="A command that prints the same JSON text, a key service's client say: words as in a shell, run "
         "without one. One of the three is set.",
     )
+    audit_key_file: Path | None = Field(
+        None,
+        description="The key that seals the audit trail, for schedulers, as a file no one else may read (`zaptik audit "
+        "key generate`). Not set: nothing is sealed.",
+    )
+    audit_key: SecretStr | None = Field(
+        None, description="The same key as its JSON text, where a file is not to be had."
+    )
     instance_hosts: HostPatterns = Field(
         (),
         description="Hosts allowed beside `*.service-now.com`: `host`, `host:port` or `*.example.com`, "
@@ -252,6 +260,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"set one of {PREFIX}KEYRING_FILE, {PREFIX}KEYRING and {PREFIX}KEYRING_COMMAND, not more"
             )
+        if self.audit_key_file is not None and self.audit_key is not None:
+            raise ValueError(f"set one of {PREFIX}AUDIT_KEY_FILE and {PREFIX}AUDIT_KEY, not both")
         if self.retry_base_seconds > self.retry_cap_seconds:
             raise ValueError(f"set {PREFIX}RETRY_BASE_SECONDS to no more than {PREFIX}RETRY_CAP_SECONDS")
         return self

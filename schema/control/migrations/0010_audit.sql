@@ -36,7 +36,7 @@ CREATE TABLE control.audit_checkpoint (
                                              AND octet_length(signature) = 64)
 );
 ALTER TABLE control.audit_checkpoint ALTER COLUMN entries SET STORAGE EXTERNAL;  -- hashes do not compress
-CREATE INDEX audit_checkpoint_of_bound ON control.audit_checkpoint (bound, segment);
+CREATE INDEX audit_checkpoint_of_bound ON control.audit_checkpoint (bound, after_id, segment);
 CREATE TRIGGER audit_checkpoint_stays BEFORE UPDATE OR DELETE ON control.audit_checkpoint
     FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
 CREATE TRIGGER audit_checkpoint_not_emptied BEFORE TRUNCATE ON control.audit_checkpoint
@@ -174,7 +174,7 @@ BEGIN
                CASE WHEN p.part <> 'rest' THEN (p.part || '-01')::timestamp END AS month
         FROM partition p
         LEFT JOIN LATERAL (SELECT c.after_id, c.last_xid, c.last_id, c.highest_id FROM control.audit_checkpoint c
-                           WHERE c.bound = p.part ORDER BY c.segment DESC LIMIT 1) s ON true
+                           WHERE c.bound = p.part ORDER BY c.after_id DESC, c.segment DESC LIMIT 1) s ON true
     )
     SELECT f.part, f.after_id, f.last_xid::text, f.last_id, f.highest_id,
            pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid, open.events, open.oldest
@@ -184,10 +184,11 @@ BEGIN
             (SELECT e.occurred_at FROM control.audit_events e
              WHERE f.month IS NOT NULL AND e.occurred_at >= f.month AT TIME ZONE 'UTC'
                AND e.occurred_at < (f.month + interval '1 month') AT TIME ZONE 'UTC'
-               AND (e.xid, e.audit_id) > (f.last_xid, f.last_id) ORDER BY e.xid, e.audit_id LIMIT most_counted)
+               AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             ORDER BY e.xid, e.audit_id LIMIT most_counted)
             UNION ALL
             (SELECT e.occurred_at FROM control.audit_events_rest e
-             WHERE f.month IS NULL AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             WHERE f.month IS NULL AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
              ORDER BY e.xid, e.audit_id LIMIT most_counted)
             UNION ALL
             (SELECT e.occurred_at FROM control.audit_events e
@@ -215,12 +216,12 @@ BEGIN
         RETURN false;
     END IF;
     SELECT c.* INTO sealed FROM control.audit_checkpoint c
-    WHERE c.bound = to_char(begins, 'YYYY-MM') ORDER BY c.segment DESC LIMIT 1;
+    WHERE c.bound = to_char(begins, 'YYYY-MM') ORDER BY c.after_id DESC, c.segment DESC LIMIT 1;
     RETURN NOT EXISTS (
         SELECT FROM control.audit_events e
         WHERE e.occurred_at >= begins AT TIME ZONE 'UTC' AND e.occurred_at < ends
-          AND (sealed.segment IS NULL OR (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id)
-               OR e.audit_id > sealed.highest_id));
+          AND (sealed.segment IS NULL OR e.audit_id > sealed.highest_id
+               OR (e.audit_id > sealed.after_id AND (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id))));
 END
 $$;
 
@@ -236,7 +237,8 @@ BEGIN
 END
 $$;
 
--- Adds the next checkpoint; false where the lease is another's or the chain has grown meanwhile.
+-- Adds the next checkpoint and holds the lease for longer; false where it is another's or the chain has grown meanwhile.
+-- Another key than before is an event of its own.
 CREATE FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
@@ -244,7 +246,8 @@ DECLARE
     newest control.audit_checkpoint;
 BEGIN
     PERFORM control.check_no_tenant();
-    PERFORM FROM control.audit_sealer s WHERE s.holder = by_holder AND s.lease_until > clock_timestamp() FOR UPDATE;
+    UPDATE control.audit_sealer s SET lease_until = greatest(s.lease_until, clock_timestamp() + interval '1 minute')
+    WHERE s.holder = by_holder AND s.lease_until > clock_timestamp();
     IF NOT FOUND THEN RETURN false; END IF;
     SELECT c.* INTO newest FROM control.audit_checkpoint c ORDER BY c.segment DESC LIMIT 1;
     IF added.segment <> coalesce(newest.segment, 0) + 1
@@ -252,27 +255,74 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO control.audit_checkpoint SELECT added.*;
+    IF added.key_id IS DISTINCT FROM newest.key_id THEN
+        INSERT INTO control.audit_events (action, detail)
+        VALUES ('audit.key_used', jsonb_build_object('key_id', added.key_id, 'before', newest.key_id));
+    END IF;
     RETURN true;
 END
 $$;
 
+-- The chain after a segment, or its newest checkpoint alone where that is NULL. Ids above `upto_id` are those of a
+-- later server's events, which may stand before these in the order.
 CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer)
-RETURNS SETOF control.audit_checkpoint LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+RETURNS TABLE (segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint,
+               events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea,
+               key_id text, digest bytea, signature bytea, upto_id bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+#variable_conflict use_column
 BEGIN
     PERFORM control.check_no_tenant();
-    RETURN QUERY SELECT c.* FROM control.audit_checkpoint c
-                 WHERE c.segment > after_segment ORDER BY c.segment LIMIT batch;
+    RETURN QUERY
+    SELECT c.segment, c.bound, c.after_id, c.last_xid::text, c.last_id, c.highest_id, c.events,
+           (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
+           (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
+           (SELECT min(n.after_id) FROM control.audit_checkpoint n
+            WHERE n.bound = c.bound AND n.after_id > c.after_id)
+    FROM control.audit_checkpoint c
+    WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
+    ORDER BY c.segment LIMIT batch;
+END
+$$;
+
+-- The newest events, of a tenant, a run or an action where these are given.
+CREATE FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer)
+RETURNS TABLE (audit_id bigint, occurred_at timestamptz, actor text, caller text, action text, tenant_ref uuid,
+               run_id uuid, detail jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT e.audit_id, e.occurred_at, e.actor, e.caller, e.action, e.tenant_ref, e.run_id, e.detail
+    FROM control.audit_events e
+    WHERE (tenant IS NULL OR e.tenant_ref = tenant) AND (run IS NULL OR e.run_id = run)
+      AND (act IS NULL OR e.action = act)
+    ORDER BY e.occurred_at DESC, e.audit_id DESC LIMIT batch;
+END
+$$;
+
+-- An act of a person with the trail itself, which names no tenant.
+CREATE FUNCTION control.tell_audit_act(act text, detail jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF act NOT IN ('audit.verified', 'audit.exported') THEN
+        RAISE EXCEPTION 'this is no act with the trail' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO control.audit_events (action, detail) VALUES (act, detail);
 END
 $$;
 
 REVOKE ALL ON FUNCTION control.read_audit(text, bigint, bigint, text, bigint, boolean, integer),
     control.read_audit_partitions(integer), control.is_month_sealed(date),
     control.hold_audit_lease(text, double precision), control.add_audit_checkpoint(text, jsonb),
-    control.read_audit_checkpoints(bigint, integer) FROM PUBLIC;
+    control.read_audit_checkpoints(bigint, integer), control.tell_audit_act(text, jsonb),
+    control.read_audit_tail(uuid, uuid, text, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION control.read_audit(text, bigint, bigint, text, bigint, boolean, integer),
     control.read_audit_partitions(integer), control.is_month_sealed(date),
     control.hold_audit_lease(text, double precision), control.add_audit_checkpoint(text, jsonb),
-    control.read_audit_checkpoints(bigint, integer) TO zaptik_app;
+    control.read_audit_checkpoints(bigint, integer), control.tell_audit_act(text, jsonb),
+    control.read_audit_tail(uuid, uuid, text, integer) TO zaptik_app;
 GRANT EXECUTE ON FUNCTION control.is_month_sealed(date) TO zaptik_owner;
 SET LOCAL ROLE zaptik_owner;
 REVOKE CREATE ON SCHEMA control FROM zaptik_fleet;
