@@ -245,8 +245,8 @@ RETENTION_RAN = _kind(
     "requests",
     audited=True,
 )
-AUDIT_RETENTION_RAN = _kind(
-    "retention.audit",
+AUDIT_DROPPED = _kind(
+    "audit.dropped",
     "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
     "month",
     "events",

@@ -673,3 +673,7 @@ SELECT control.tell_audit_act(%(action)s::text, %(detail)s::jsonb)
 -- The newest audit events, of a tenant, a run or an action where one is given.
 SELECT audit_id, occurred_at, actor, caller, action, tenant_ref, run_id, detail
 FROM control.read_audit_tail(%(tenant_id)s::uuid, %(run)s::uuid, %(action)s::text, %(limit)s::integer)
+
+-- name: read_name
+-- The name of a tenant by its reference; no row where it is not there.
+SELECT name FROM control.tenant WHERE tenant_id = %(tenant_id)s::uuid

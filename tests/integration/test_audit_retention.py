@@ -126,7 +126,7 @@ async def test_two_years_of_events_go_month_by_month_and_none_a_day_early_or_lat
     assert gone_on["2023-12"] == DATE_OF("2026-01-01")
     told = await read_own(
         owner,
-        "SELECT actor, detail FROM control.audit_events WHERE action = 'retention.audit' ORDER BY audit_id",
+        "SELECT actor, detail FROM control.audit_events WHERE action = 'audit.dropped' ORDER BY audit_id",
     )
     assert [event["detail"] for event in told][-len(months) :] == [
         {"month": name, "events": counts[name]} for name in months
@@ -241,7 +241,7 @@ async def test_a_schedulers_turn_tells_what_went_and_what_should_have(
     await asyncio.to_thread(turns.take)
     await asyncio.to_thread(turns.take)  # not its time again
     assert [(event.kind.name, dict(event.fields)) for event in told] == [
-        ("retention.audit", {"month": "2024-05", "events": 125}),
+        ("audit.dropped", {"month": "2024-05", "events": 125}),
         ("retention.failed", {"code": "month_unsealed", "month": "2024-06"}),
     ]
     await forget_all(owner)

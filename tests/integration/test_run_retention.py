@@ -88,8 +88,8 @@ async def test_what_is_still_asked_about_stays_however_old(
     await stage_table(app, held, GROUP, groups[:5])
     await publish(app, held, closing=(GROUP,), guard=Guard(removed_rows=2, removed_share=0.2))
     old, newest = await end_runs(app, tenant, 2)
-    await age_runs(admin, [*strangers, published, str(held.run_id), old], "4000 days")
-    await age_runs(admin, [newest], "3999 days")
+    for days, run in enumerate([newest, old, str(held.run_id), published, *reversed(strangers)], 4000):
+        await age_runs(admin, [run], f"{days} days")
     assert (await let_go(app, tenant, KEEPING))[1].runs == 1
     assert await read_ids(admin, tenant) == [published, str(held.run_id), newest]
     live = await claim_fresh_run(app, tenant)

@@ -22,6 +22,7 @@ from worker.command.documents import describe_process, describe_run, describe_te
 from worker.command.output import Output, align
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection
+from worker.postgres.offboarding import read_offboardings
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
@@ -99,6 +100,8 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
         connection: Connection,
     ) -> tuple[list[dict[str, Any]], dict[str, int], list[dict[str, Any]]]:
         fleet = await reading.read_fleet(connection)
+        due = {one.tenant_id: one.due_at for one in await read_offboardings(connection)}
+        fleet = [{**row, "due_at": due.get(row["tenant_id"])} for row in fleet]
         return fleet, await reading.count_runs(connection), await reading.read_processes(connection)
 
     fleet, counts, processes = ask_as_app(settings, read)
@@ -232,6 +235,8 @@ def _tell_error(error: dict[str, Any]) -> str:
 
 
 def _tell_trouble(row: dict[str, Any]) -> str:
+    if row["state"] == "offboarding":
+        return f"leaves: it must be deleted by {row['due_at']}"
     if row["state"] == "paused":
         return f"paused: {row['reason']}"
     if row["last_state"] == "quarantined":

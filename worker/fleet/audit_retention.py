@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from jobs.errors import DatabaseAway, Failure
-from jobs.events import AUDIT_RETENTION_RAN, RETENTION_FAILED, Event
+from jobs.events import AUDIT_DROPPED, RETENTION_FAILED, Event
 from worker.fleet.process import Process
 from worker.postgres.audit_retention import AuditKeeping, DroppedMonths, drop_months
 
@@ -48,6 +48,6 @@ class AuditRetentionTurns:
     def _tell(self, gone: DroppedMonths) -> None:
         for month in gone.dropped:
             fields = {"month": month.month, "events": month.events}
-            self._process.emit(Event(AUDIT_RETENTION_RAN, fields))
+            self._process.emit(Event(AUDIT_DROPPED, fields))
         for unsealed in gone.unsealed:
             self._process.emit(Event(RETENTION_FAILED, {"code": "month_unsealed", "month": unsealed}))

@@ -16,11 +16,19 @@ from uuid import UUID
 
 from psycopg import sql
 
+from jobs.certificate import Tombstone
 from jobs.events import OFFBOARDING_BEGUN, TENANT_DELETED, Event
+from jobs.leaving import TenantStays
 from jobs.names import reader_role
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value
 from worker.postgres.consumers import list_consumers, revoke_consumer
-from worker.postgres.offboarding import Offboarding, as_owner, cancel_live_run
+from worker.postgres.offboarding import (
+    Offboarding,
+    as_owner,
+    cancel_live_run,
+    find_offboarding,
+    request_offboarding,
+)
 from worker.postgres.provision import lock_roles
 from worker.postgres.tenants import insert_events
 
@@ -92,6 +100,23 @@ async def record_deletion(
     }
     async with as_owner(connection):
         await insert_events(connection, [Event(TENANT_DELETED, fields, tenant=str(leaving.tenant_id))])
+
+
+async def delete_again(connection: Connection, tombstone: Tombstone) -> bool:
+    """Delete a tenant that a restored backup brought back; False where it is not there."""
+    async with as_owner(connection):
+        name = await fetch_value(connection, "control", "read_name", tenant_id=tombstone.tenant_id)
+    if name is None:
+        return False
+    try:
+        leaving = await find_offboarding(connection, name)
+    except TenantStays:
+        leaving = await request_offboarding(connection, name, reference=tombstone.reference)
+    await begin_deletion(connection, leaving)
+    async with deleting(connection, leaving) as done:
+        await record_deletion(connection, done, reason="restored", certificate=tombstone.certificate)
+    await tidy_statistics(connection)
+    return True
 
 
 async def tidy_statistics(connection: Connection) -> None:
