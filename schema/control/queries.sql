@@ -677,3 +677,10 @@ FROM control.read_audit_tail(%(tenant_id)s::uuid, %(run)s::uuid, %(action)s::tex
 -- name: read_name
 -- The name of a tenant by its reference; no row where it is not there.
 SELECT name FROM control.tenant WHERE tenant_id = %(tenant_id)s::uuid
+
+-- name: read_sampled
+-- Tables of `control` and of the catalogue whose statistics hold one of these words.
+SELECT DISTINCT schemaname::text AS schema_name, tablename::text AS table_name FROM pg_stats s
+WHERE schemaname IN ('control', 'pg_catalog')
+  AND EXISTS (SELECT FROM unnest(%(words)s::text[]) AS w (word) WHERE strpos(s::text, w.word) > 0)
+ORDER BY 1, 2

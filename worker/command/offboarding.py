@@ -170,10 +170,10 @@ def _delete(leaving: Offboarding, file: Path | None, settings: Settings, output:
             await deletion.record_deletion(
                 connection, done, reason="request", certificate=digest_paper(certificate)
             )
-        await deletion.tidy_statistics(connection)
         return certificate
 
     certificate = ask_as_administrator(settings, delete)
+    _tidy(leaving, settings, output)
     output.lines(_show_certificate(certificate, file))
     return {
         **describe_leaving(leaving, now=datetime.now(UTC)),
@@ -181,6 +181,17 @@ def _delete(leaving: Offboarding, file: Path | None, settings: Settings, output:
         "deleted_at": certificate["deleted_at"],
         "certificate": certificate,
     }
+
+
+def _tidy(leaving: Offboarding, settings: Settings, output: Output) -> None:
+    """Tidy up behind a deletion, which is done and stays so."""
+    try:
+        ask_as_administrator(settings, lambda connection: deletion.tidy_statistics(connection, leaving))
+    except Failure as failure:
+        output.say(
+            f"zaptik: {leaving.tenant} is deleted; the server's statistics may hold its name until they are made anew "
+            f"(VACUUM ANALYZE): {failure.message}"
+        )
 
 
 def _forget_in_redis(settings: Settings, runs: list[Any]) -> int | None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from psycopg import sql
@@ -33,8 +34,6 @@ from worker.postgres.provision import lock_roles
 from worker.postgres.tenants import insert_events
 
 _BOUNDS = "SET LOCAL lock_timeout = '60s'", "SET LOCAL statement_timeout = '15min'"
-# Their statistics hold samples of names, addresses and messages until they are made anew.
-_TO_TIDY = "tenant", "run", "sync_request", "credential", "data_key", "offboarding", "instance_pace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +114,16 @@ async def delete_again(connection: Connection, tombstone: Tombstone) -> bool:
     await begin_deletion(connection, leaving)
     async with deleting(connection, leaving) as done:
         await record_deletion(connection, done, reason="restored", certificate=tombstone.certificate)
-    await tidy_statistics(connection)
+    await tidy_statistics(connection, leaving)
     return True
 
 
-async def tidy_statistics(connection: Connection) -> None:
-    """Make the statistics of the tables anew that a tenant was deleted from, which hold samples of what is gone."""
-    for table in _TO_TIDY:
-        await connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier("control", table)))
+async def tidy_statistics(connection: Connection, leaving: Offboarding) -> None:
+    """Make the statistics anew that hold samples of what is gone: names, addresses, messages, of the catalogue too."""
+    words = [leaving.tenant, leaving.schema_name.removeprefix("tenant_"), urlsplit(leaving.url).netloc]
+    for row in await fetch_rows(connection, "control", "read_sampled", words=words):
+        table = sql.Identifier(row["schema_name"], row["table_name"])
+        await connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(table))
 
 
 async def _count_rows(connection: Connection, tenant_schema: str) -> dict[str, int]:
