@@ -21,7 +21,8 @@ What = Literal[
 CheckSignature = Callable[[str, bytes, bytes], bool | None]
 """Given a key's id, what was signed and the signature: whether it holds, None where the key is not known."""
 
-DROPPED = "audit.dropped"
+DROPPED = "retention.audit"
+"""The event that tells of a month that went when its time was over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +39,21 @@ class Fault:
         return asdict(self)
 
     def __str__(self) -> str:
-        place = "" if self.segment is None else f", segment {self.segment}"
-        which = "" if self.audit_id is None else f" event {self.audit_id}"
-        return f"{_WORDS[self.what]}{which}{place}{f' of {self.bound}' if self.bound else ''}"
+        where = f"segment {self.segment}, {self.bound}," if self.bound else f"segment {self.segment}"
+        event = f"event {self.audit_id} of {where}"
+        return _WORDS[self.what].format(event=event, where=where, month=self.bound)
 
 
 _WORDS: dict[What, str] = {
-    "altered": "altered after it was sealed:",
-    "missing": "sealed, and gone:",
-    "added": "put in behind the seal:",
-    "segment_missing": "a checkpoint is gone or in another's place",
-    "segment_forged": "a checkpoint, or its events with it, is not what was signed",
-    "signature": "a checkpoint's signature does not hold",
-    "unknown_key": "a checkpoint is signed by a key that is not trusted",
-    "truncated": "the chain ends before a checkpoint that is known from elsewhere, or that one is not in it",
-    "partition_missing": "a month is gone, and no sealed event tells that it was dropped",
+    "altered": "{event} was altered after it was sealed",
+    "missing": "{event} was sealed, and is gone",
+    "added": "{event} was put in behind the seal",
+    "segment_missing": "{where} does not follow the checkpoint before: one is gone, or in another's place",
+    "segment_forged": "{where} is not what was signed: the checkpoint was changed, and maybe its events with it",
+    "signature": "{where} has a signature that does not hold: the checkpoint was changed, and maybe its events with it",
+    "unknown_key": "{where} is signed by a key that is not trusted",
+    "truncated": "after {where} the chain is cut: a checkpoint that is known from elsewhere is not in it",
+    "partition_missing": "the month {month} is gone, and no sealed event tells that it was dropped",
 }
 
 
@@ -102,9 +103,11 @@ def _name_first(checkpoint: Checkpoint, events: Sequence[AuditEvent]) -> Fault:
         if hash_event(event) != hashed:
             return Fault("altered", checkpoint.segment, checkpoint.bound, audit_id)
         at += 1
-    if at < len(events) and events[at].audit_id not in sealed:
+    # One that is there twice was added once: ids are the database's to give, but not to a superuser.
+    passed = {audit_id for audit_id, _ in entries[:at]}
+    if at < len(events) and events[at].audit_id not in sealed - passed:
         return Fault("added", checkpoint.segment, checkpoint.bound, events[at].audit_id)
-    if at < len(entries) and entries[at][0] not in there:
+    if entries[at][0] not in there:
         return Fault("missing", checkpoint.segment, checkpoint.bound, entries[at][0])
     # The same events in another order: what decides the order was altered.
     return Fault("altered", checkpoint.segment, checkpoint.bound, entries[at][0])

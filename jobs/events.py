@@ -260,6 +260,42 @@ RETENTION_FAILED = _kind(
     level="warning",
 )
 
+AUDIT_SEALED = _kind(
+    "audit.sealed",
+    "A segment of the audit trail was sealed. Kept outside the database, the digest shows a chain that was cut.",
+    "segment",
+    "bound",
+    "events",
+    "digest",
+    "key_id",
+    "signature",
+)
+AUDIT_UNSEALED = _kind(
+    "audit.unsealed",
+    "The audit trail is not sealed, and its events wait; told once an hour.",
+    "reason",
+    level="warning",
+)
+AUDIT_KEY_USED = _kind(
+    "audit.key_used",
+    "The audit trail is sealed by another key than before.",
+    "key_id",
+    "before",
+    audited=True,
+)
+AUDIT_VERIFIED = _kind(
+    "audit.verified",
+    "Somebody checked the audit trail.",
+    "ok",
+    "events",
+    "sealed",
+    "first_bad",
+    audited=True,
+)
+AUDIT_EXPORTED = _kind(
+    "audit.exported", "Somebody wrote the audit trail to a file.", "from", "to", "events", audited=True
+)
+
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
 TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "every_seconds", audited=True)
 TENANT_PAUSED = _kind(

@@ -95,6 +95,20 @@ _DOCUMENTS = {
          "edges": 642, "findings": 3, "reads": 528, "runs": 24, "requests": 2, "error": None}],
         "audit": {"state": "done|held|failed", "dropped": [{"month": "2024-10", "events": 1204}],
                   "unsealed": ["2024-11"], "error": None}},
+    "audit tail": {"events": [
+        {"audit_id": 4711, "occurred_at": "2026-11-23T10:00:00.123456Z", "actor": "zaptik_app", "caller": None,
+         "action": "request.answered", "tenant": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10", "run": "5b1c…",
+         "detail": {"endpoint": "table", "table": "sc_cat_item", "status": 200, "rows": 250, "…": "…"}}]},
+    "audit verify": {
+        "ok": True, "events": 4712, "sealed": 4690, "segments": 9,
+        "newest": {"segment": 9, "digest": "c0ffee…", "key_id": "a-5d41402abc4b2a76", "sealed_at": "…"}, "dropped": [],
+        "first_bad": {"what": "altered|missing|added|segment_missing|segment_forged|signature|unknown_key|truncated|"
+                              "partition_missing", "segment": 2, "bound": "2026-11", "audit_id": 1418}},
+    "audit export": {"segments": 9, "events": 4690, "unsealed": 22, "newest": "as `audit verify`",
+                     "file": "trail.jsonl"},
+    "audit seal": {"segments": 1, "events": 22, "newest": "as `audit verify`"},
+    "audit key generate": {"key_id": "a-5d41402abc4b2a76", "file": "audit.json"},
+    "audit key show": {"public": {"a-5d41402abc4b2a76": "32 bytes in base64"}},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},

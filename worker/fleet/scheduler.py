@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from jobs.audit import count_months_ahead
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from jobs.leaving import tell_standing
 from worker.fleet.audit_retention import AuditRetentionTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
+from worker.fleet.sealing import SealingTurns
 from worker.fleet.waking import listening
-from worker.postgres import keys, reading, runs
+from worker.postgres import audit, keys, reading, runs
 from worker.postgres.audit_retention import read_overdue_seconds
 from worker.postgres.connection import Connection
 from worker.postgres.offboarding import read_offboardings
@@ -43,7 +45,7 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
-    turns = RetentionTurns(process), AuditRetentionTurns(process)
+    turns = SealingTurns(process), RetentionTurns(process), AuditRetentionTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -122,10 +124,12 @@ async def _plan(connection: Connection, settings: Settings, *, can_ring: bool) -
 
 async def read_figures(connection: Connection, *, keep_months: int = 24) -> FleetFigures:
     """Read how the fleet stands."""
-    now = datetime.now(UTC)
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
+    trail = await audit.read_partitions(connection)
+    now = datetime.now(UTC)
+    oldest = min((part.oldest_unsealed for part in trail if part.oldest_unsealed), default=now)
     return FleetFigures(
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
@@ -139,5 +143,10 @@ async def read_figures(connection: Connection, *, keep_months: int = 24) -> Flee
         retention_overdue_seconds=await read_overdue_seconds(connection, keep_months),
         offboardings=Counter(
             tell_standing(one.due_at, now=now) for one in await read_offboardings(connection)
+        ),
+        audit_unsealed=sum(part.unsealed for part in trail),
+        audit_oldest_seconds=max(0.0, (now - oldest).total_seconds()),
+        audit_months_ahead=count_months_ahead(
+            (part.frontier.bound for part in trail), year=now.year, month=now.month
         ),
     )

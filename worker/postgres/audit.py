@@ -8,10 +8,11 @@ chain. See docs/explanation/audit.md.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from jobs.audit import SEGMENT_EVENTS, AuditEvent, Checkpoint, Frontier, Signer, build_checkpoint
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value
@@ -96,7 +97,7 @@ async def read_newest_checkpoint(connection: Connection) -> Checkpoint | None:
 
 async def seal(
     connection: Connection, signer: Signer, *, holder: str, now: Callable[[], datetime]
-) -> AsyncIterator[Checkpoint]:
+) -> AsyncGenerator[Checkpoint, None]:
     """Seal what is settled, and give each checkpoint when it is stored; nothing while another seals.
 
     `now` is the sealer's clock. Whoever stops iterating leaves the rest to the next call.
@@ -112,12 +113,22 @@ async def seal(
             frontier, events = await _read_unsealed(connection, partition)
             if not events:
                 break
-            sealed_us = (now() - _EPOCH) // timedelta(microseconds=1)
-            newest = build_checkpoint(events, frontier, newest, signer=signer, sealed_us=sealed_us)
+            newest = build_checkpoint(
+                events, frontier, newest, signer=signer, sealed_us=to_microseconds(now())
+            )
             if not await add_checkpoint(connection, newest, holder=holder):
                 return
             yield newest
             partition = _move(partition, newest)  # noqa: PLW2901  the same partition, further on
+
+
+async def read_tail(
+    connection: Connection, *, tenant_id: UUID | None, run: UUID | None, action: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """Give the newest events, the newest first, of a tenant, a run or an action where one is given."""
+    return await fetch_rows(
+        connection, "control", "read_audit_tail", tenant_id=tenant_id, run=run, action=action, limit=limit
+    )
 
 
 async def tell_act(connection: Connection, action: str, fields: Mapping[str, object]) -> None:
@@ -167,6 +178,11 @@ async def add_checkpoint(connection: Connection, checkpoint: Checkpoint, *, hold
             connection, "control", "add_audit_checkpoint", holder=holder, checkpoint=json.dumps(row)
         )
     )
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Give a time as microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def to_time(microseconds: int) -> datetime:

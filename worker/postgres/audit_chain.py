@@ -123,4 +123,5 @@ async def _read_in_place(
 
 
 def _read_dropped(events: list[AuditEvent]) -> set[str]:
-    return {str(json.loads(event.detail).get("month")) for event in events if event.action == DROPPED}
+    """Give the months, as 2026-11, that these events tell were dropped."""
+    return {str(json.loads(event.detail).get("month"))[:7] for event in events if event.action == DROPPED}

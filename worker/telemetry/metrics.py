@@ -18,6 +18,8 @@ from prometheus_client.registry import Collector
 from jobs import events
 from jobs.errors import CredentialsRejected
 from jobs.events import Event
+from worker.telemetry.audit_metrics import add_audit_metrics
+from worker.telemetry.leaving_metrics import add_leaving_metrics
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -29,8 +31,6 @@ _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running")
 _BREAKERS: Final = ("closed", "open", "half_open")
 _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused", "offboarding")
-_KEPT: Final = ("tenants", "audit")
-_STANDINGS: Final = ("waiting", "ready", "near", "overdue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class FleetFigures:
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
     them has. `retention_overdue_seconds` is by subject for how long something that should have gone has not;
     `offboardings` counts tenants that leave, by how near the date is by which they must be deleted.
+    `audit_unsealed` events of the audit trail are under no checkpoint, the oldest for
+    `audit_oldest_seconds`; `audit_months_ahead` have a partition, in a row after this month.
     """
 
     runs: Mapping[str, int]
@@ -56,6 +58,9 @@ class FleetFigures:
     oldest_key_seconds: float = 0.0
     retention_overdue_seconds: Mapping[str, float] = field(default_factory=dict)
     offboardings: Mapping[str, int] = field(default_factory=dict)
+    audit_unsealed: int = 0
+    audit_oldest_seconds: float = 0.0
+    audit_months_ahead: int = 0
 
 
 class Metrics:
@@ -273,7 +278,9 @@ class Metrics:
             "For how long the oldest key in use has been wrapping data keys.",
             registry=self.registry,
         )
-        show_leaving = self._add_leaving_gauges()
+        show_leaving = add_leaving_metrics(self.registry)
+
+        show_audit = add_audit_metrics(self.registry, self._on)
 
         def show(figures: FleetFigures) -> None:
             # Also what nobody is in: a series that comes and goes cannot be alerted on.
@@ -289,29 +296,8 @@ class Metrics:
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
-            show_leaving(figures)
-
-        return show
-
-    def _add_leaving_gauges(self) -> Callable[[FleetFigures], None]:
-        overdue = Gauge(
-            "zaptik_retention_overdue_seconds",
-            "For how long something that is older than is kept should have gone and has not.",
-            ("subject",),
-            registry=self.registry,
-        )
-        offboardings = Gauge(
-            "zaptik_offboardings",
-            "Tenants that leave, by how near the date is by which they must be deleted.",
-            ("standing",),
-            registry=self.registry,
-        )
-
-        def show(figures: FleetFigures) -> None:
-            for subject in _KEPT:
-                overdue.labels(subject).set(figures.retention_overdue_seconds.get(subject, 0))
-            for standing in _STANDINGS:
-                offboardings.labels(standing).set(figures.offboardings.get(standing, 0))
+            show_leaving(figures.retention_overdue_seconds, figures.offboardings)
+            show_audit(figures.audit_unsealed, figures.audit_oldest_seconds, figures.audit_months_ahead)
 
         return show
 
