@@ -15,6 +15,7 @@
 -- FUNCTION control.count_runs() has the body 5e80d6780dedf949f82acc85fe51803e
 -- FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) has the body f50d04b6b86fa256c2dbbd80fa1d61ca
 -- FUNCTION control.drop_key(key text) has the body 8f669fe67e4bf7dfa53fba630d79fbd8
+-- FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) has the body ad482b21d45062e9fb029a0f1d7d1262
 -- FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) has the body 343e8de8ce38d3f607403b427e972637
 -- FUNCTION control.find_tenant(tenant text) has the body 994a47ba9b0da4f79a9561ef3fe8a6d4
 -- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body f8e6568b452db9544043acd81f06400d
@@ -22,6 +23,7 @@
 -- FUNCTION control.forget_audit_month(keep_months integer) has the body 2a48c04a65396bb5760d71b0d906cdcb
 -- FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) has the body 0eddeb468cbff0a1e95c75af0a7eac31
 -- FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) has the body 29b7760b51621f76fdf036c3446224ac
+-- FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) has the body 6fd772eda362f211ad2ca642637084ae
 -- FUNCTION control.hold_key() has the body 32da3f5304ad90b61362e626f237ce5e
 -- FUNCTION control.is_month_sealed(month date) has the body 81c94058ea34776a9390255ce806b1be
 -- FUNCTION control.keys_in_use() has the body 5d1186c4f4e27f90e7c870456ca04cd5
@@ -34,6 +36,7 @@
 -- FUNCTION control.read_audit_partitions(most_counted integer) has the body c2a61c6ba79a32d47ffdd03aa9f307fe
 -- FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) has the body 74cdc807089b7b6052bd35156a33d963
 -- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc
+-- FUNCTION control.read_isolation_check() has the body 75b60a136e662960c7f0108fa470791c
 -- FUNCTION control.read_keys() has the body 229b7cb484e2269f1fc59fea1c9ab49b
 -- FUNCTION control.read_offboardings() has the body 1ed9ee4af90f4c06d7d57576fc78b9b0
 -- FUNCTION control.read_old_audit_months(keep_months integer) has the body 2b94704e05e36a8143c205e38a9f18b8
@@ -49,6 +52,7 @@
 -- FUNCTION control.tell_audit_act(act text, detail jsonb) has the body 9aba21b0e953735c694f3b4b8fdaef14
 -- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 0612927d870e77387cc3c86a1652d30c
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
+-- VIEW control.request_v1 has the body f499b28c0b2ab89d973e72405e8ef3dd
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_fleet REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC
 ALTER EVENT TRIGGER zaptik_keep_policies ENABLE ALWAYS
@@ -95,6 +99,9 @@ ALTER FUNCTION control.drop_audit_month(keep_months integer, at timestamp with t
 ALTER FUNCTION control.drop_key(key text) OWNER TO zaptik_fleet
 ALTER FUNCTION control.drop_key(key text) SECURITY DEFINER
 ALTER FUNCTION control.drop_key(key text) SET search_path TO ''
+ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) SECURITY DEFINER
+ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) SET search_path TO ''
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) OWNER TO zaptik_fleet
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SECURITY DEFINER
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SET search_path TO ''
@@ -116,6 +123,9 @@ ALTER FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch inte
 ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) OWNER TO zaptik_fleet
 ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) SECURITY DEFINER
 ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) SECURITY DEFINER
+ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) SET search_path TO ''
 ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet
 ALTER FUNCTION control.hold_key() SECURITY DEFINER
 ALTER FUNCTION control.hold_key() SET search_path TO ''
@@ -153,6 +163,9 @@ ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch in
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_fleet() SECURITY DEFINER
 ALTER FUNCTION control.read_fleet() SET search_path TO ''
+ALTER FUNCTION control.read_isolation_check() OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_isolation_check() SECURITY DEFINER
+ALTER FUNCTION control.read_isolation_check() SET search_path TO ''
 ALTER FUNCTION control.read_keys() OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_keys() SECURITY DEFINER
 ALTER FUNCTION control.read_keys() SET search_path TO ''
@@ -248,6 +261,9 @@ ALTER TABLE control.instance_breaker OWNER TO zaptik_owner
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.instance_pace FORCE ROW LEVEL SECURITY
 ALTER TABLE control.instance_pace OWNER TO zaptik_owner
+ALTER TABLE control.isolation_check ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.isolation_check FORCE ROW LEVEL SECURITY
+ALTER TABLE control.isolation_check OWNER TO zaptik_owner
 ALTER TABLE control.offboarding ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.offboarding FORCE ROW LEVEL SECURITY
 ALTER TABLE control.offboarding OWNER TO zaptik_owner
@@ -284,6 +300,7 @@ CREATE POLICY fleet ON control.audit_sealer TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.isolation_check TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.offboarding FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.retention FOR SELECT TO zaptik_fleet USING (true)
@@ -313,6 +330,7 @@ CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.instance_breaker TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.isolation_check TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.offboarding TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.retention TO zaptik_owner USING (true)
@@ -350,12 +368,14 @@ GRANT EXECUTE ON FUNCTION control.claim_quarantined(run uuid, by_worker text, le
 GRANT EXECUTE ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.count_runs() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.drop_key(key text) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.find_tenant(tenant text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.fold_requests(batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.forget_audit_month(keep_months integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.hold_key() TO zaptik_owner
 GRANT EXECUTE ON FUNCTION control.is_month_sealed(month date) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.is_month_sealed(month date) TO zaptik_owner
@@ -367,6 +387,7 @@ GRANT EXECUTE ON FUNCTION control.read_audit_checkpoints(after_segment bigint, b
 GRANT EXECUTE ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_fleet() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_isolation_check() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_keys() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_offboardings() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_old_audit_months(keep_months integer) TO zaptik_app
@@ -415,6 +436,7 @@ GRANT SELECT ON TABLE control.data_key TO zaptik_app
 GRANT SELECT ON TABLE control.deployment_key TO zaptik_fleet
 GRANT SELECT ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT SELECT ON TABLE control.instance_pace TO zaptik_app
+GRANT SELECT ON TABLE control.isolation_check TO zaptik_fleet
 GRANT SELECT ON TABLE control.offboarding TO zaptik_fleet
 GRANT SELECT ON TABLE control.process TO zaptik_app
 GRANT SELECT ON TABLE control.process TO zaptik_fleet
@@ -451,6 +473,7 @@ GRANT UPDATE (state_reason) ON TABLE control.tenant TO zaptik_app
 GRANT UPDATE (wrapped) ON TABLE control.data_key TO zaptik_app
 GRANT UPDATE ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT UPDATE ON TABLE control.instance_pace TO zaptik_app
+GRANT UPDATE ON TABLE control.isolation_check TO zaptik_fleet
 GRANT UPDATE ON TABLE control.run TO zaptik_fleet
 GRANT UPDATE ON TABLE control.start_budget TO zaptik_fleet
 GRANT USAGE ON SCHEMA control TO zaptik_app

@@ -16,6 +16,7 @@ from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from jobs.leaving import tell_standing
 from worker.fleet.audit_retention import AuditRetentionTurns
+from worker.fleet.isolation import IsolationTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
 from worker.fleet.sealing import SealingTurns
@@ -23,6 +24,7 @@ from worker.fleet.waking import listening
 from worker.postgres import audit, keys, reading, runs
 from worker.postgres.audit_retention import read_overdue_seconds
 from worker.postgres.connection import Connection
+from worker.postgres.isolation import read_check
 from worker.postgres.offboarding import read_offboardings
 from worker.postgres.runs import Round
 from worker.settings import Settings
@@ -45,7 +47,12 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
-    turns = SealingTurns(process), RetentionTurns(process), AuditRetentionTurns(process)
+    turns = (
+        SealingTurns(process),
+        RetentionTurns(process),
+        AuditRetentionTurns(process),
+        IsolationTurns(process),
+    )
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -126,6 +133,7 @@ async def read_figures(connection: Connection, *, keep_months: int = 24) -> Flee
     """Read how the fleet stands."""
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
+    checked_at, reached_at = await read_check(connection)
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
     trail = await audit.read_partitions(connection)
     now = datetime.now(UTC)
@@ -149,4 +157,6 @@ async def read_figures(connection: Connection, *, keep_months: int = 24) -> Flee
         audit_months_ahead=count_months_ahead(
             (part.frontier.bound for part in trail), year=now.year, month=now.month
         ),
+        isolation_checked_at=checked_at,
+        isolation_reached_at=reached_at,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running")
 _BREAKERS: Final = ("closed", "open", "half_open")
 _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused", "offboarding")
+_ISOLATION_OUTCOMES: Final = ("held", "reached", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class FleetFigures:
     `offboardings` counts tenants that leave, by how near the date is by which they must be deleted.
     `audit_unsealed` events of the audit trail are under no checkpoint, the oldest for
     `audit_oldest_seconds`; `audit_months_ahead` have a partition, in a row after this month.
+    `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
+    was last read as another; None for never.
     """
 
     runs: Mapping[str, int]
@@ -61,6 +65,8 @@ class FleetFigures:
     audit_unsealed: int = 0
     audit_oldest_seconds: float = 0.0
     audit_months_ahead: int = 0
+    isolation_checked_at: datetime | None = None
+    isolation_reached_at: datetime | None = None
 
 
 class Metrics:
@@ -229,14 +235,26 @@ class Metrics:
             "Runs claimed too often whose last worker fell silent.",
             registry=self.registry,
         )
-        show = self._add_fleet_gauges()
+        checks = Counter(
+            "zaptik_isolation_checks", "Tenants that were tried to be read as another, by what came of it.",
+            ("outcome",), registry=self.registry,
+        )  # fmt: skip
+        for outcome in _ISOLATION_OUTCOMES:
+            checks.labels(outcome)
+        show, show_isolation = self._add_fleet_gauges(), self._add_isolation_gauges()
+
+        def checked(event: Event) -> None:
+            for outcome in _ISOLATION_OUTCOMES:
+                checks.labels(outcome).inc(_number(event, outcome))
 
         def ticked(_: Event) -> None:
             tick.set_to_current_time()
             if self._fleet is not None:
                 show(self._fleet)
+                show_isolation(self._fleet)
 
         self._on(events.SCHEDULER_TICKED, ticked)
+        self._on(events.ISOLATION_CHECKED, checked)
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
 
@@ -298,6 +316,27 @@ class Metrics:
             key_age.set(figures.oldest_key_seconds)
             show_leaving(figures.retention_overdue_seconds, figures.offboardings)
             show_audit(figures.audit_unsealed, figures.audit_oldest_seconds, figures.audit_months_ahead)
+
+        return show
+
+    def _add_isolation_gauges(self) -> Callable[[FleetFigures], None]:
+        checked = Gauge(
+            "zaptik_isolation_last_check_timestamp_seconds",
+            "When the tenants' boundary was last tried by any scheduler; 0 for never.",
+            registry=self.registry,
+        )
+        reached = Gauge(
+            "zaptik_isolation_last_reached_timestamp_seconds",
+            "When a tenant was last read as another; 0 for never.",
+            registry=self.registry,
+        )
+
+        def show(figures: FleetFigures) -> None:
+            for gauge, moment in (
+                (checked, figures.isolation_checked_at),
+                (reached, figures.isolation_reached_at),
+            ):
+                gauge.set(moment.timestamp() if moment else 0)
 
         return show
 
