@@ -112,6 +112,7 @@ BREAKER_OPENED = _kind(
 RUN_RETRIED = _kind(
     "run.retried",
     "A run failed and will be tried again.",
+    "outcome",
     "code",
     "after_seconds",
     level="warning",
@@ -126,9 +127,12 @@ RUN_ENDED = _kind(
     "seconds",
     "requests",
     "records",
+    "nodes",
+    "edges",
     "added",
     "changed",
     "removed",
+    "after_seconds",
     audited=True,
 )
 PUBLISHED = _kind("publish.ended", "The graph was compared and written.", "phase", "seconds", level="debug")
@@ -234,31 +238,17 @@ REVISION_REJECTED = _kind(
 RETENTION_RAN = _kind(
     "retention.run",
     "A tenant's revisions and runs that are older than is kept were let go, with what only they showed.",
-    "oldest",
-    "revisions",
-    "feed",
-    "nodes",
-    "edges",
-    "findings",
-    "reads",
-    "runs",
-    "requests",
-    audited=True,
-)
+    "oldest", "revisions", "feed", "nodes", "edges", "findings", "reads", "runs", "requests", audited=True,
+)  # fmt: skip
 AUDIT_DROPPED = _kind(
-    "audit.dropped",
-    "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
-    "month",
-    "events",
-    audited=True,
-)
+    "audit.dropped", "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
+    "month", "events", audited=True,
+)  # fmt: skip
 RETENTION_FAILED = _kind(
     "retention.failed",
     "What is older than is kept could not be let go, of a tenant or a month of the audit trail; tried again later.",
-    "code",
-    "month",
-    level="warning",
-)
+    "code", "month", level="warning",
+)  # fmt: skip
 
 AUDIT_SEALED = _kind(
     "audit.sealed",
@@ -328,31 +318,28 @@ TENANT_RESUMED = _kind("tenant.resumed", "A tenant may run again.", "reason", au
 OFFBOARDING_REQUESTED = _kind(
     "offboarding.requested",
     "A tenant's deletion was asked for in writing: it runs no more, and is deleted by a date.",
-    "reference",
-    "due_at",
-    level="warning",
-    audited=True,
-)
+    "reference", "due_at", level="warning", audited=True,
+)  # fmt: skip
 OFFBOARDING_CANCELLED = _kind(
     "offboarding.cancelled", "A tenant's deletion was called off.", "reference", audited=True
 )
 OFFBOARDING_BEGUN = _kind(
     "offboarding.begun",
     "A tenant's deletion began with its credentials and data key; there is no way back.",
-    "reference",
-    level="warning",
-    audited=True,
-)
+    "reference", level="warning", audited=True,
+)  # fmt: skip
 TENANT_DELETED = _kind(
     "tenant.deleted",
     "All of a tenant is gone but its audit events, whose reference nothing leads back from; by the written request, or "
     "again by the list of deleted tenants after a restore.",
-    "reason",
-    "reference",
-    "requested_at",
-    "deleted",
-    "certificate",
-    level="warning",
+    "reason", "reference", "requested_at", "deleted", "certificate", level="warning", audited=True,
+)  # fmt: skip
+GRAPH_READ = _kind(
+    "graph.read",
+    "Somebody had a tenant's graph told, compared or written out by the command; no revision: the one in force.",
+    "command",
+    "revision",
+    "since",
     audited=True,
 )
 CONSUMER_GRANTED = _kind(

@@ -1032,8 +1032,8 @@ ALTER TABLE ONLY tenant_example.missing FORCE ROW LEVEL SECURITY;
 CREATE TABLE tenant_example.record (
     table_name text NOT NULL COLLATE pg_catalog."C",
     sys_id text NOT NULL COLLATE pg_catalog."C",
-    mod_count bigint NOT NULL,
-    updated_on text NOT NULL COLLATE pg_catalog."C"
+    mod_count bigint,
+    updated_on text COLLATE pg_catalog."C"
 )
 WITH (fillfactor='90');
 

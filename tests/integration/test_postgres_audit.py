@@ -167,11 +167,52 @@ async def test_the_app_may_not_even_try_to(change: str, app: Connection) -> None
         await app.execute(CHANGES[change].format("control.audit_events").encode())
 
 
+ATTEMPTS = (
+    *CHANGES.values(),
+    "INSERT INTO {} (action) VALUES ('forged')",
+    "ALTER TABLE {} DISABLE TRIGGER ALL",
+    "DROP TRIGGER audit_events_stay ON {}",
+    "DROP TABLE {}",
+    "ALTER TABLE control.audit_events DETACH PARTITION {}",
+    "ALTER TABLE {} DISABLE ROW LEVEL SECURITY",
+    "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+    "SET LOCAL session_replication_role = replica",
+)
+
+
+ON_THE_CHAIN = (
+    "TABLE {}",
+    "INSERT INTO {} DEFAULT VALUES",
+    "DELETE FROM {}",
+    "TRUNCATE {}",
+    "ALTER TABLE {} DISABLE TRIGGER ALL",
+    "DROP TABLE {}",
+)
+
+
+@pytest.mark.parametrize("role", ["zaptik_app", "tenant"])
+async def test_neither_the_app_nor_a_tenant_reaches_any_partition_or_checkpoint(
+    role: str, app: Connection, admin: Connection, tenant: Tenant
+) -> None:
+    """Months to come are made by the same function as these."""
+    role = tenant.schema_name if role == "tenant" else role
+    names = {row["name"] for row in await read_own(admin, PARTITIONS)} - {"control.audit_events"}
+    attempts = [attempt.replace("{}", name) for name in names for attempt in ATTEMPTS]
+    for name in ("control.audit_checkpoint", "control.audit_sealer"):
+        attempts += [attempt.replace("{}", name) for attempt in ON_THE_CHAIN]
+    for attempt in attempts:
+        async with app.transaction(force_rollback=True):
+            await app.execute(f"SET LOCAL ROLE {role}".encode())
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await app.execute(attempt.encode())
+
+
 FORGERIES: Mapping[str, str] = {
     "occurred_at": "now() - interval '1 day'",
     "xid": "pg_current_xact_id()",
     "actor": "'somebody else'",
     "audit_id": "1",
+    "caller": "'somebody else'",
 }
 
 

@@ -184,6 +184,29 @@ async def test_two_at_once_share_the_tenants_while_others_are_added(empty: Deplo
     assert {total for _, total in done} == {len(done)}
 
 
+async def test_who_waited_for_another_at_one_tenant_tells_that_it_was_migrated_already(
+    empty: Deployment,
+) -> None:
+    """One waits for a reader of the table that it changes, the other for that one."""
+    await migrate_all(empty)
+    waiting = "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted"
+    async with (
+        open_connection(empty.admin_url, purpose="test") as admin,
+        open_connection(empty.admin_url, purpose="test reader") as reader,
+    ):
+        await add(admin, "a")
+        with grown_migrations("ALTER TABLE {tenant}.node ADD COLUMN grown text"):
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group, reader.transaction():
+                await reader.execute("LOCK TABLE tenant_a.node IN ACCESS SHARE MODE")
+                both = [group.create_task(migrate_all(empty)) for _ in range(2)]
+                while await (await admin.execute(waiting)).fetchall() != [{"waiting": 2}]:
+                    assert not any(task.done() for task in both)
+            migrated, current = sorted((task.result() for task in both), key=lambda report: report.current)
+            assert migrated == MigrationReport(control=LATEST, migrated=["a"])
+            assert current == MigrationReport(control=LATEST, current=["a"])
+            assert await read_migrated(admin, schema.latest_version("tenant")) == ["a"]
+
+
 async def test_of_a_tenant_that_fails_nothing_is_done(empty: Deployment) -> None:
     await migrate_all(empty)
     async with open_connection(empty.admin_url, purpose="test") as admin:

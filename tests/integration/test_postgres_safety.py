@@ -15,7 +15,7 @@ from schema import latest_version
 from tests.conftest import Deployment, deploy
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.migrate import migrate
-from worker.postgres.safety import check_database
+from worker.postgres.safety import check_database, read_deviations
 from worker.postgres.tenants import add_tenant
 
 pytestmark = pytest.mark.anyio
@@ -166,6 +166,23 @@ async def test_the_app_is_refused_while_it_is(
             await check_as_app(own_deployment)
         await own_admin.execute(revoke.encode())
     await check_as_app(own_deployment)
+
+
+async def test_of_many_tenants_that_are_not_what_they_must_be_the_first_few_are_told(
+    own_deployment: Deployment, own_admin: Connection
+) -> None:
+    names = [f"many_{number}" for number in range(9)]
+    async with open_connection(own_deployment.app_url, purpose="test check") as app:
+        for name in names:
+            await add_tenant(
+                own_admin, name.replace("_", "-"), url="https://a.service-now.com", every_seconds=60
+            )
+            await own_admin.execute(f"ALTER TABLE tenant_{name}.node NO FORCE ROW LEVEL SECURITY".encode())
+        told = [deviation.place for deviation in await read_deviations(app)]
+        assert told == [f"tenant_{name}" for name in names[: len(told)]]
+        assert 1 < len(told) < len(names)
+        await migrate(own_admin, app_url=None, today=datetime.now(UTC).date())
+        assert await read_deviations(app) == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ A round that fails changes nothing for good; the next one does what it left.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from jobs.audit import count_months_ahead
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from jobs.leaving import tell_standing
+from jobs.rounds import plan_pause
 from worker.fleet.audit_retention import AuditRetentionTurns
 from worker.fleet.isolation import IsolationTurns
 from worker.fleet.process import REPORT_SECONDS, Process
@@ -53,6 +55,7 @@ def _schedule(process: Process) -> None:
         AuditRetentionTurns(process),
         IsolationTurns(process),
     )
+    rang_at = -math.inf
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -61,7 +64,8 @@ def _schedule(process: Process) -> None:
                 process.metrics.set_fleet(_read_figures(process))
                 report_due = time.monotonic() + REPORT_SECONDS
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
-            _do_round(process, can_ring=away is None)
+            if _do_round(process, can_ring=away is None):
+                rang_at = time.monotonic()
             for turn in turns:
                 turn.take()
         except (DatabaseAway, QueueAway) as gone:
@@ -70,7 +74,7 @@ def _schedule(process: Process) -> None:
             process.become_ready()
         else:
             process.tell_away(away)
-        process.pause(tick_seconds)
+        process.pause(plan_pause(tick_seconds=tick_seconds, seconds_since_ring=time.monotonic() - rang_at))
     process.tell_stopping()
 
 
@@ -89,8 +93,8 @@ def _find_redis_away(process: Process) -> QueueAway | None:
     return None
 
 
-def _do_round(process: Process, *, can_ring: bool) -> None:
-    """Plan a round, and ring; while Redis is away, runs are made and wait to be rung for."""
+def _do_round(process: Process, *, can_ring: bool) -> bool:
+    """Plan a round, and ring; True where it rang. While Redis is away, runs are made and wait to be rung for."""
     began = time.monotonic()
     done = process.ask(
         lambda connection: _plan(connection, process.settings, can_ring=can_ring), purpose="round"
@@ -106,6 +110,7 @@ def _do_round(process: Process, *, can_ring: bool) -> None:
         "seconds": round(time.monotonic() - began, 3),
     }
     process.tell(SCHEDULER_TICKED, **ticked)
+    return bool(done.to_ring)
 
 
 def _describe_round(done: Round) -> Iterator[Event]:

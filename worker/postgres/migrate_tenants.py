@@ -19,7 +19,13 @@ import schema
 from jobs.errors import Failure
 from jobs.events import MIGRATED
 from worker.postgres.connection import Connection, fetch_rows
-from worker.postgres.provision import grant_in_control, mend_schema, read_version_as_owner, run_script
+from worker.postgres.provision import (
+    grant_in_control,
+    lock_tenant,
+    mend_schema,
+    read_version_as_owner,
+    run_script,
+)
 
 AT_ONCE = 4  # connections; the work is the server's, and more wait for its processors
 _TENANTS_A_CONNECTION = 50
@@ -122,6 +128,8 @@ async def _run_lane(
 async def _migrate_tenant(connection: Connection, tenant: SchemaToMigrate) -> TenantOutcome:
     try:
         async with connection.transaction():
+            # First: what another `migrate` does meanwhile is its own to tell of.
+            await lock_tenant(connection, tenant.schema_name)
             before = await read_version_as_owner(connection, "tenant", tenant.schema_name)
             version = await mend_schema(connection, tenant.schema_name)
             if version != before:

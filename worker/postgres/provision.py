@@ -35,7 +35,7 @@ async def provision_schema(connection: Connection, tenant_schema: str) -> int:
 
 async def mend_schema(connection: Connection, tenant_schema: str) -> int:
     """Do the same but for what the roles may do in `control`, which those of all tenants are granted at once."""
-    await _lock_tenant(connection, tenant_schema)
+    await lock_tenant(connection, tenant_schema)
     await _refuse_foreign(connection, tenant_schema)
     await run_script(connection, schema.read_script("control", "provision"), within=tenant_schema)
     return await migrate_area(connection, "tenant", tenant_schema)
@@ -64,6 +64,15 @@ async def lock_roles(connection: Connection) -> None:
     """
     await run_script(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
     await run_script(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+async def lock_tenant(connection: Connection, tenant_schema: str) -> None:
+    """Be the only one who makes, mends or migrates a tenant until the transaction's end."""
+    await run_script(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+    # Two names with the same hash wait for each other, which does no harm.
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, tenant_schema], binary=True
+    )
 
 
 async def read_version(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
@@ -118,14 +127,6 @@ async def migrate_area(connection: Connection, area: schema.Area, tenant_schema:
 async def run_script(connection: Connection, text: str, *, within: str | None = None) -> None:
     """Run our own script, which may hold many statements and so goes by the simple protocol."""
     await connection.execute(compose_text(text, within=within))
-
-
-async def _lock_tenant(connection: Connection, tenant_schema: str) -> None:
-    await run_script(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
-    # Two names with the same hash wait for each other, which does no harm.
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, tenant_schema], binary=True
-    )
 
 
 async def _record_version(connection: Connection, name: str, migration: schema.Migration) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from jobs.errors import UnknownTenant, UsageFailure
-from jobs.events import TENANT_ADDED, Event
+from jobs.events import GRAPH_READ, TENANT_ADDED, Event
 from jobs.leaving import TenantLeaves
 from jobs.names import is_tenant_name, schema_name
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
@@ -140,6 +140,15 @@ async def read_credentials(connection: Connection, tenant_id: UUID) -> StoredCre
 async def read_key_ids(connection: Connection) -> set[str]:
     """Give the ids of the deployment keys that stored data keys are wrapped by."""
     return {row["keys_in_use"] for row in await fetch_rows(connection, "control", "keys_in_use")}
+
+
+async def note_reading(
+    connection: Connection, tenant: Tenant, command: str, *, revision: int | None, since: int | None = None
+) -> None:
+    """Write the audit event of a person's look at a tenant's graph, before it is read."""
+    fields = {"command": command, "revision": revision, "since": since}
+    async with in_tenant_rows(connection, tenant.tenant_id):
+        await insert_events(connection, [Event(GRAPH_READ, fields, tenant=str(tenant.tenant_id))])
 
 
 async def insert_events(connection: Connection, events: Iterable[Event]) -> None:

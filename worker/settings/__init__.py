@@ -1,8 +1,9 @@
 """Every setting, read once from variables with the prefix ZAPTIK_, checked, frozen, and passed explicitly.
 
-Nothing here opens a file or a connection: a path is only a path. What leaves the machine must be encrypted
-and verified, so a URL that would talk in clear to another host is refused here, before anything can use it.
-No message repeats a value, since a value may be a password; pydantic's own errors print it, so none escapes.
+Nothing here opens a connection, and no file but one that holds a setting's own text (`secret_files`): any other
+path is only a path. What leaves the machine must be encrypted and verified, so a URL that would talk in clear to
+another host is refused here, before anything can use it. No message repeats a value, since a value may be a
+password; pydantic's own errors print it, so none escapes.
 """
 
 import difflib
@@ -27,11 +28,19 @@ from worker.settings.addresses import (
     check_host_pattern,
     check_redis_url,
 )
+from worker.settings.secret_files import SUFFIX, read_filed_values
 
 PREFIX: Final = "ZAPTIK_"
 _TEST_PREFIX: Final = "ZAPTIK_TEST_"
 _REVISION_DAYS, _RUN_DAYS, _LONGEST_DAYS = 365, 90, 36_500
 _AUDIT_MONTHS, _LONGEST_MONTHS = 24, 1_200
+FILED: Final = ("database_url", "listen_database_url", "admin_database_url", "redis_url")
+_SERVICE_LINK: Final = re.compile(
+    r".+_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+_SERVICE_ADVICE: Final = (
+    "Kubernetes makes such variables for a Service: set `enableServiceLinks: false` in the pod's spec"
+)
 
 _TYPE_NAMES: Final = {
     "password": "secret text", "path": "path", "array": "list", "integer": "integer", "number": "number",
@@ -52,27 +61,24 @@ def _check_command(command: SecretStr) -> SecretStr:
     return command
 
 
-def _check_days(least: int, what: str) -> Callable[[int], int]:
-    """Give what refuses to keep for fewer days than are promised; longer may always be."""
+def _check_kept(what: str, least: int, most: int, unit: str) -> Callable[[int], int]:
+    """Give what refuses to keep for a shorter time than is promised; longer may always be."""
 
-    def check(days: int) -> int:
-        if not least <= days <= _LONGEST_DAYS:
+    def check(given: int) -> int:
+        if not least <= given <= most:
             raise ValueError(
-                f"{what} are kept for {least} days at least, since that is promised, and {_LONGEST_DAYS} at most: set "
-                "a number of days between the two, or leave it unset"
+                f"{what} kept for {least} {unit} at least, since that is promised, and {most} at most: set a number of "
+                f"{unit} between the two, or leave it unset"
             )
-        return days
+        return given
 
     return check
 
 
-def _check_months(months: int) -> int:
-    if not _AUDIT_MONTHS <= months <= _LONGEST_MONTHS:
-        raise ValueError(
-            f"the audit trail is kept for {_AUDIT_MONTHS} months at least, since that is promised, and "
-            f"{_LONGEST_MONTHS} at most: set a number of months between the two, or leave it unset"
-        )
-    return months
+def _check_no_service_link(value: object) -> object:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError(f"write a port's number; {_SERVICE_ADVICE}")
+    return value
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -110,9 +116,13 @@ PropertyNames = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Runs = Annotated[int, Field(ge=1, le=100_000)]
-RevisionDays = Annotated[int, AfterValidator(_check_days(_REVISION_DAYS, "revisions"))]
-RunDays = Annotated[int, AfterValidator(_check_days(_RUN_DAYS, "runs"))]
-AuditMonths = Annotated[int, AfterValidator(_check_months)]
+RevisionDays = Annotated[
+    int, AfterValidator(_check_kept("revisions are", _REVISION_DAYS, _LONGEST_DAYS, "days"))
+]
+RunDays = Annotated[int, AfterValidator(_check_kept("runs are", _RUN_DAYS, _LONGEST_DAYS, "days"))]
+AuditMonths = Annotated[
+    int, AfterValidator(_check_kept("the audit trail is", _AUDIT_MONTHS, _LONGEST_MONTHS, "months"))
+]
 
 
 class Settings(BaseSettings):
@@ -175,7 +185,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="The address on which /metrics, /livez and /readyz answer."
     )
-    metrics_port: int | None = Field(
+    metrics_port: Annotated[int | None, BeforeValidator(_check_no_service_link)] = Field(
         None,
         ge=0,
         le=MAX_PORT,
@@ -188,7 +198,10 @@ class Settings(BaseSettings):
     lease_seconds: Seconds = Field(
         60, description="How long a silent worker keeps a run before it is offered again."
     )
-    scheduler_tick_seconds: Seconds = Field(5, description="The pause between two rounds of the scheduler.")
+    scheduler_tick_seconds: Seconds = Field(
+        5,
+        description="The pause between two rounds of the scheduler; while it rings for runs, a second at most.",
+    )
     starts_per_second: float = Field(
         50, gt=0, le=10_000, description="The most turns that begin in a second, all schedulers together."
     )
@@ -228,26 +241,24 @@ class Settings(BaseSettings):
     )
     revision_retention: RevisionDays = Field(
         _REVISION_DAYS,
-        description="How many days a revision is kept, with its line in the feed; the one in force stays longer. "
-        "Never fewer than are promised.",
+        description="How many days a revision is kept; the one in force stays. Never fewer than are promised.",
         json_schema_extra={"minimum": _REVISION_DAYS, "maximum": _LONGEST_DAYS},
     )
     run_retention: RunDays = Field(
         _RUN_DAYS,
-        description="How many days a run's row is kept after its end; the newest stay longer. Never fewer than are "
-        "promised.",
+        description="How many days a run's row is kept after its end; the newest stay. Never fewer than are promised.",
         json_schema_extra={"minimum": _RUN_DAYS, "maximum": _LONGEST_DAYS},
     )
     audit_retention: AuditMonths = Field(
         _AUDIT_MONTHS,
-        description="How many months an audit event is kept at least; a month of them goes at once, when it is "
-        "sealed and the last of it is so old. Never fewer than are promised.",
+        description="How many months an audit event is kept at least; a sealed month goes whole when its last is so "
+        "old. Never fewer than are promised.",
         json_schema_extra={"minimum": _AUDIT_MONTHS, "maximum": _LONGEST_MONTHS},
     )
     tombstones_file: Path | None = Field(
         None,
-        description="The list of tenants that were deleted, kept outside of the database and its backups: `tenant "
-        "offboard` adds to it, and `migrate` deletes again whom a restored backup brought back.",
+        description="The list of deleted tenants, outside of the database and its backups: `tenant offboard` adds to "
+        "it, and `migrate` deletes again whom a restored backup brought back.",
     )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -310,18 +321,27 @@ def variable_of(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def file_variable_of(field: str) -> str:
+    """Give the variable that names a file which holds the field's text."""
+    return variable_of(field) + SUFFIX
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from variables, `os.environ` say; an empty one counts as not set.
+
+    Those of `FILED` may be given as a file, `ZAPTIK_DATABASE_URL_FILE` say, which is read here.
 
     Raises `UnknownSetting` for a variable with our prefix that is none, and `InvalidSetting` with every
     variable that cannot be used and what to write in it, never with its value.
     """
     fields = {variable_of(field): field for field in Settings.model_fields}
+    known = [*fields, *map(file_variable_of, FILED)]
     ours = {name: text for name, text in environ.items() if _is_ours(name)}
-    if unknown := sorted(ours.keys() - fields.keys()):
-        raise UnknownSetting("; ".join(_describe_unknown(name, list(fields)) for name in unknown))
+    if unknown := sorted(ours.keys() - set(known)):
+        raise UnknownSetting("; ".join(_describe_unknown(name, known) for name in unknown))
+    values = read_filed_values(ours, filed=[variable_of(field) for field in FILED])
     try:
-        return Settings.model_validate({fields[name]: text for name, text in ours.items() if text.strip()})
+        return Settings.model_validate({fields[name]: text for name, text in values.items() if text.strip()})
     except ValidationError as error:
         complaints = dict.fromkeys(_describe_invalid(detail) for detail in error.errors(include_input=False))
     raise InvalidSetting("; ".join(complaints))
@@ -332,6 +352,8 @@ def _is_ours(name: str) -> bool:
 
 
 def _describe_unknown(name: str, known: list[str]) -> str:
+    if _SERVICE_LINK.fullmatch(name):
+        return f"{name} is no setting: {_SERVICE_ADVICE}"
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else "unset it, or see docs/reference/settings.md"
     return f"{name} is no setting: {hint}"
@@ -355,15 +377,15 @@ class SettingRow:
 def describe_settings() -> tuple[SettingRow, ...]:
     """Describe every setting, in the order of the fields, for `docs/reference/settings.md`."""
     shapes = Settings.model_json_schema()["properties"]
-    return tuple(
-        SettingRow(
-            variable=variable_of(name),
-            type=_describe_type(shapes[name]),
-            default="" if field.default in (None, ()) else f"{field.default}",
-            meaning=field.description or "",
-        )
-        for name, field in Settings.model_fields.items()
-    )
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in (None, ()) else f"{field.default}"
+        row = SettingRow(variable_of(name), _describe_type(shapes[name]), default, field.description or "")
+        rows.append(row)
+        if name in FILED:
+            meaning = f"A file that holds `{row.variable}`, and that no one else may read, in its place."
+            rows.append(SettingRow(file_variable_of(name), "path", "", meaning))
+    return tuple(rows)
 
 
 def _describe_type(shape: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ each; a name that only the other can know is not in it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,10 +18,10 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from jobs import events
-from jobs.errors import CredentialsRejected
 from jobs.events import Event
 from worker.telemetry.audit_metrics import add_audit_metrics
 from worker.telemetry.leaving_metrics import add_leaving_metrics
+from worker.telemetry.mishaps import add_keyring_failures, add_mishaps, begin_series
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -81,7 +82,9 @@ class Metrics:
         )
         info.labels(version, process).set(1)
         self._handlers: dict[str, Callable[[Event], None]] = {}
+        add_mishaps(registry, self._on)
         if process == "worker":
+            add_keyring_failures(registry, self._on)
             self._add_run_metrics()
             self._add_request_metrics()
         else:
@@ -146,7 +149,7 @@ class Metrics:
             "zaptik_tenant_pauses", "Tenants held for a person, by the failure's code.", ("reason",),
             registry=self.registry,
         )  # fmt: skip
-        pauses.labels(CredentialsRejected.code)
+        begin_series(runs=runs, pauses=pauses, coverage=coverage)
         for change in _CHANGES:
             changes.labels(change)
         for fate in _FATES:
@@ -235,6 +238,11 @@ class Metrics:
             "Runs claimed too often whose last worker fell silent.",
             registry=self.registry,
         )
+        rescued = Counter(
+            "zaptik_runs_rescued",
+            "Runs whose worker fell silent and that were offered again.",
+            registry=self.registry,
+        )
         checks = Counter(
             "zaptik_isolation_checks", "Tenants that were tried to be read as another, by what came of it.",
             ("outcome",), registry=self.registry,
@@ -255,6 +263,7 @@ class Metrics:
 
         self._on(events.SCHEDULER_TICKED, ticked)
         self._on(events.ISOLATION_CHECKED, checked)
+        self._on(events.RUN_RESCUED, lambda _: rescued.inc())
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
 
@@ -351,14 +360,14 @@ class _Staleness(Collector):
         self._read = read
 
     def collect(self) -> list[HistogramMetricFamily]:
-        ratios = self._read()
+        ratios = sorted(self._read())
         bounds = [*_STALENESS, float("inf")]
         family = HistogramMetricFamily(
             "zaptik_tenant_staleness_ratio",
             "Age of each active tenant's graph over its cadence, as it is now.",
         )
         buckets = [
-            ("+Inf" if bound == bounds[-1] else str(float(bound)), sum(ratio <= bound for ratio in ratios))
+            ("+Inf" if bound == bounds[-1] else str(float(bound)), bisect_right(ratios, bound))
             for bound in bounds
         ]
         family.add_metric([], buckets, sum_value=sum(ratios))

@@ -5,15 +5,14 @@ Nothing here ever overwrites a file; what was made is on the disk before anybody
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
 from jobs.errors import InvalidSetting, KeyMissing
+from worker.settings.secret_files import describe_exposure
 
 MAX_SECRET_BYTES: Final = 1 << 20
-_ROOT: Final = 0
 
 
 @contextlib.contextmanager
@@ -52,20 +51,6 @@ def read_secret(path: Path, *, what: str, made_by: str) -> str:
         if exposed := describe_exposure(os.fstat(descriptor), user=os.geteuid()):
             raise KeyMissing(f"the {what} {path} {exposed}".replace("FILE", str(path)))
         return file.read(MAX_SECRET_BYTES).decode(errors="replace")
-
-
-def describe_exposure(status: os.stat_result, *, user: int) -> str | None:
-    """Say why a file is no place for the keys of a process of this user; None where it is one."""
-    if not stat.S_ISREG(status.st_mode):
-        return "is no regular file"
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return "is open to others than its owner: run `chmod 600 FILE`"
-    if status.st_uid not in {user, _ROOT}:
-        return (
-            f"belongs to user {status.st_uid}, who could replace it, and not to user {user} of this process: run "
-            f"as its owner, or `chown {user} FILE`"
-        )
-    return None
 
 
 def settle_folder(path: Path) -> None:

@@ -237,8 +237,8 @@ BEGIN
 END
 $$;
 
--- Adds the next checkpoint and holds the lease for longer; false where it is another's or the chain has grown meanwhile.
--- Another key than before is an event of its own.
+-- Adds the next checkpoint and holds the lease for longer; false where it is another's or the chain has grown. Another
+-- key than before is an event of its own.
 CREATE FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
