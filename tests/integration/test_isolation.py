@@ -174,6 +174,9 @@ async def test_a_tenant_that_does_not_find_its_own_row_proves_nothing(
     assert turn.failed == [(tenants[1].tenant_id, "does not find its own row")]
     assert (turn.held, turn.reached) == (len(tenants) - 1, [])
     await run(own_admin, tenants, "GRANT SELECT ON {b}.isolation_canary TO {b}")
+    await run(own_admin, tenants, "ALTER POLICY tenant ON {b}.isolation_canary USING (false)")
+    assert (await take_turn(own_app)).failed == turn.failed
+    await run(own_admin, tenants, "ALTER POLICY tenant ON {b}.isolation_canary USING (true)")
     await run(own_admin, tenants, "ALTER TABLE {b}.isolation_canary RENAME TO gone_away")
     assert (await take_turn(own_app)).failed == [(tenants[1].tenant_id, "UndefinedTable 42P01")]
     await run(own_admin, tenants, "ALTER TABLE {b}.gone_away RENAME TO isolation_canary")
@@ -199,7 +202,9 @@ async def test_turns_go_round_all_tenants_and_one_holds_each(
     assert await take("three") == [ids[2], ids[0]], "who falls silent is replaced"
 
 
-def test_a_scheduler_counts_what_it_found(own_deployment: Deployment, tenants: list[Tenant]) -> None:
+def test_a_scheduler_counts_and_tells_what_it_found(
+    own_deployment: Deployment, tenants: list[Tenant], capsys: pytest.CaptureFixture[str]
+) -> None:
     scheduler = Process(
         "scheduler",
         Settings(database_url=SecretStr(own_deployment.app_url), redis_url=UNUSED_REDIS),
@@ -219,6 +224,17 @@ def test_a_scheduler_counts_what_it_found(own_deployment: Deployment, tenants: l
     assert figures.isolation_checked_at is not None
     assert abs((figures.isolation_checked_at - before).total_seconds()) < 60
     assert figures.isolation_reached_at is None
+
+    opening, closing, ways = HOLES["another condition in control"]
+    with psycopg.connect(own_deployment.admin_url, autocommit=True) as admin:
+        admin.execute(opening.encode())
+        IsolationTurns(scheduler, due_seconds=0).take()
+        admin.execute(closing.encode())
+    assert count("reached") == len(tenants)
+    told = [line for line in "".join(capsys.readouterr()).splitlines() if "isolation.reached" in line]
+    assert len(told) == len(tenants)
+    assert all(ways[0] in line for line in told)
+    assert scheduler.ask(read_figures, purpose="test").isolation_reached_at is not None
 
 
 async def test_a_marker_is_of_one_tenant_alone_and_nobody_changes_it(
