@@ -237,46 +237,19 @@ REVISION_REJECTED = _kind(
 
 RETENTION_RAN = _kind(
     "retention.run",
-    "Revisions that are older than is kept were let go, with what only they showed.",
-    "oldest",
-    "revisions",
-    "feed",
-    "nodes",
-    "edges",
-    "findings",
-    "reads",
-    audited=True,
-)
+    "A tenant's revisions and runs that are older than is kept were let go, with what only they showed.",
+    "oldest", "revisions", "feed", "nodes", "edges", "findings", "reads", "runs", "requests", audited=True,
+)  # fmt: skip
+AUDIT_DROPPED = _kind(
+    "audit.dropped", "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
+    "month", "events", audited=True,
+)  # fmt: skip
 RETENTION_FAILED = _kind(
     "retention.failed",
-    "A tenant's old revisions could not be let go; tried again later.",
-    "code",
-    level="warning",
-)
+    "What is older than is kept could not be let go, of a tenant or a month of the audit trail; tried again later.",
+    "code", "month", level="warning",
+)  # fmt: skip
 
-ISOLATION_CHECKED = _kind(
-    "isolation.checked",
-    "A scheduler tried to read tenants as other tenants: how many held, were reached, could not be tried.",
-    "held",
-    "reached",
-    "failed",
-    "seconds",
-    audited=True,
-)
-ISOLATION_REACHED = _kind(
-    "isolation.reached",
-    "A tenant's marked row was read as another tenant: the boundary is open. Act now, by the runbook.",
-    "by",
-    "ways",
-    level="error",
-    audited=True,
-)
-ISOLATION_FAILED = _kind(
-    "isolation.failed",
-    "A tenant's boundary could not be tried, so nothing is known of it.",
-    "code",
-    level="warning",
-)
 AUDIT_SEALED = _kind(
     "audit.sealed",
     "A segment of the audit trail was sealed. Kept outside the database, the digest shows a chain that was cut.",
@@ -296,12 +269,8 @@ AUDIT_UNSEALED = _kind(
 AUDIT_BROKEN = _kind(
     "audit.broken",
     "A scheduler checked what was sealed of the audit trail, and it does not hold: somebody changed it.",
-    "what",
-    "segment",
-    "bound",
-    "audit_id",
-    level="error",
-)
+    "what", "segment", "bound", "audit_id", level="error",
+)  # fmt: skip
 AUDIT_CHECKED = _kind(
     "audit.checked",
     "A scheduler has checked the audit trail from one end to the other.",
@@ -327,13 +296,55 @@ AUDIT_VERIFIED = _kind(
 AUDIT_EXPORTED = _kind(
     "audit.exported", "Somebody wrote the audit trail to a file.", "from", "to", "events", audited=True
 )
+ISOLATION_CHECKED = _kind(
+    "isolation.checked",
+    "A scheduler tried to read tenants as other tenants: how many held, were reached, could not be tried.",
+    "held",
+    "reached",
+    "failed",
+    "seconds",
+    audited=True,
+)
+ISOLATION_REACHED = _kind(
+    "isolation.reached",
+    "A tenant's marked row was read as another tenant: the boundary is open. Act now, by the runbook.",
+    "by",
+    "ways",
+    level="error",
+    audited=True,
+)
+ISOLATION_FAILED = _kind(
+    "isolation.failed",
+    "A tenant's boundary could not be tried, so nothing is known of it.",
+    "code",
+    level="warning",
+)
 
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
-TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)
+TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "every_seconds", audited=True)
 TENANT_PAUSED = _kind(
     "tenant.paused", "A tenant waits for a person.", "reason", level="warning", audited=True
 )
 TENANT_RESUMED = _kind("tenant.resumed", "A tenant may run again.", "reason", audited=True)
+OFFBOARDING_REQUESTED = _kind(
+    "offboarding.requested",
+    "A tenant's deletion was asked for in writing: it runs no more, and is deleted by a date.",
+    "reference", "due_at", level="warning", audited=True,
+)  # fmt: skip
+OFFBOARDING_CANCELLED = _kind(
+    "offboarding.cancelled", "A tenant's deletion was called off.", "reference", audited=True
+)
+OFFBOARDING_BEGUN = _kind(
+    "offboarding.begun",
+    "A tenant's deletion began with its credentials and data key; there is no way back.",
+    "reference", level="warning", audited=True,
+)  # fmt: skip
+TENANT_DELETED = _kind(
+    "tenant.deleted",
+    "All of a tenant is gone but its audit events, whose reference nothing leads back from; by the written request, or "
+    "again by the list of deleted tenants after a restore.",
+    "reason", "reference", "requested_at", "deleted", "certificate", level="warning", audited=True,
+)  # fmt: skip
 GRAPH_READ = _kind(
     "graph.read",
     "Somebody had a tenant's graph told, compared or written out by the command; no revision: the one in force.",
