@@ -338,8 +338,12 @@ async def _never(_reader: object, _writer: object) -> None:
 
 def test_after_every_failure_no_secret_is_anywhere(gate: Gate) -> None:
     search = LeakSearch(gate.secrets())
-    found = [(where, leak) for where, text in gate.read_everything() for leak in search.find(text)]
-    assert found == []
+    found = [
+        f"{leak.name}, as {leak.form}: {where}"
+        for where, text in gate.read_everything()
+        for leak in search.find(text)
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_every_failure_was_met(gate: Gate) -> None:
