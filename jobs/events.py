@@ -76,6 +76,9 @@ SCHEDULER_TICKED = _kind(
     "requested", "rescued", "rung", "seconds", level="debug",
 )  # fmt: skip
 RUN_REQUESTED = _kind("run.requested", "A tenant is due, or somebody asked.", "mode", "reason", audited=True)
+RUN_ASKED = _kind(
+    "run.asked", "Somebody asked for a run, by the command or by SQL.", "request", "mode", audited=True
+)
 RUN_CLAIMED = _kind("run.claimed", "A worker took the run.", "attempt", "fence", "worker", audited=True)
 RUN_YIELDED = _kind("run.yielded", "A slice ended before the run; it goes on later.", "pages", "reason")
 RUN_RESCUED = _kind(

@@ -39,6 +39,7 @@ async def test_a_runs_acts_are_events_in_the_order_they_came(
     events = await read_own(admin, EVENTS, tenant.tenant_id)
     assert [event["action"] for event in events] == [
         "tenant.added",
+        "run.asked",
         "run.requested",
         "run.claimed",
         "token.fetched",
