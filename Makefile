@@ -6,10 +6,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down test check format bench soak lock clean
+.PHONY: help setup demo up down test test-database test-processes check format image bench soak lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP)  ## the environment, in .venv/ (the command is .venv/bin/zaptik)
 
@@ -33,7 +33,13 @@ down: setup  ## stops what `make up` started
 	@$(BIN)/python -m ops.local down
 
 test: setup  ## every test, on embedded servers
-	@$(BIN)/python -m pytest -q
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-database test-processes
+
+test-database: setup  ## one half of them
+	@$(BIN)/python -m pytest -q tests/integration
+
+test-processes: setup  ## the other half; they take about as long as each other, and share only the machine
+	@$(BIN)/python -m pytest -q --ignore=tests/integration
 
 check: setup  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -50,15 +56,23 @@ soak: setup  ## the long forms of the tests, for hours: many more examples, bodi
 	@command -v pgbouncer >/dev/null || { echo "PgBouncer is not here: nothing ran through it" >&2; exit 0; }; \
 	  ZAPTIK_TEST_POOLER="$$(command -v pgbouncer)" $(BIN)/python -m pytest -q --timeout=3600 tests/integration
 
+BASE ?= python:3.11-slim-bookworm
+IMAGE ?= zaptik-sync
+
+image:  ## the container image, by Docker; a deployment pins its base: make image BASE=NAME@sha256:...
+	@docker build --file ops/image/Dockerfile --target runtime --build-arg BASE="$(BASE)" --tag "$(IMAGE)" .
+
 bench: setup  ## a first crawl of 50,000 records, beside a bare download and a bare COPY
 	@$(BIN)/python -m ops.bench
 
-LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-header --no-emit-index-url --no-emit-find-links
 
 lock:  ## pins requirements/ anew (needs uv on the path)
-	@$(LOCK) --output-file requirements/runtime.lock
-	@$(LOCK) --group dev --output-file requirements/dev.lock
+	@$(LOCK) --output-file requirements/dev.lock pyproject.toml --group dev
+	@$(LOCK) --output-file requirements/runtime.lock --constraints requirements/dev.lock pyproject.toml
+	@$(LOCK) --output-file requirements/build.lock --constraints requirements/dev.lock --group build
+	@$(LOCK) --output-file requirements/simulator.lock --constraints requirements/dev.lock --group simulator
 
 clean:  ## removes what was made
 	@rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -13,19 +13,21 @@ import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import worker
 from jobs.errors import Failure, UsageFailure
-from jobs.events import KINDS, SCHEDULER_TICKED, Event
+from jobs.events import KINDS
+from ops.alerts import build_alerts
 from ops.command_examples import example_examination, example_run, example_status
 from ops.injection_matrix import build_injections
 from ops.integration_guide import build_guide
 from ops.markdown import build_table, code
+from ops.series import PROCESSES, read_families
 from ops.surface_page import build_surface
 from worker.command.arguments import build_parser
 from worker.command.main import FAILED, INTERRUPTED, WRONG_USAGE
 from worker.settings import describe_settings
-from worker.telemetry import FleetFigures, Metrics
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 COMMAND = "python -m ops.reference"
@@ -108,6 +110,10 @@ _SETTINGS = """\
 Every process and every command reads its settings from environment variables, once, at its start. An empty
 variable counts as not set. A variable that begins with `ZAPTIK_` and is not in this table is an error that
 names it; those that begin with `ZAPTIK_TEST_` belong to the tests and are passed over.
+
+A file that holds a secret belongs to the process's user and is closed to all others (`chmod 600`); or it is root's,
+and may then be read by its group, as Kubernetes and Docker mount secrets. One line break at its end is not part of
+the text.
 """
 _EVENTS = """\
 # Events
@@ -159,6 +165,7 @@ def build_pages() -> dict[str, str]:
         "events.md": _build_events(),
         "errors.md": _build_errors(),
         "metrics.md": _build_metrics(),
+        "alerts.md": build_alerts(),
         "command.md": _build_command(),
         "injections.md": build_injections(),
     }
@@ -238,32 +245,15 @@ def _meaning(kind: type[Failure]) -> str:
 
 def _build_metrics() -> list[str]:
     lines = [_METRICS]
-    for process in ("worker", "scheduler"):
+    for process in PROCESSES:
         lines += [f"## {process[0].upper()}{process[1:]}", ""]
         lines += build_table(("metric", "type", "labels", "meaning"), _read_metrics(process))
     return lines
 
 
-def _read_metrics(process: str) -> Iterator[tuple[str, str, str, str]]:
-    """Let a process's metrics see one event of each kind, so that each has a series and shows its labels."""
-    metrics = Metrics(version=worker.__version__, process=process)
-    nothing = FleetFigures(
-        runs={},
-        tenants={},
-        staleness_ratios=(),
-        oldest_due_seconds=0,
-        processes={},
-        breakers={},
-        quarantined=0,
-    )
-    metrics.set_fleet(nothing)
-    for kind in KINDS.values():
-        metrics.observe(Event(kind))
-    metrics.observe(Event(SCHEDULER_TICKED))
-    for family in metrics.registry.collect():
-        labels = dict.fromkeys(name for sample in family.samples for name in sample.labels if name != "le")
-        suffix = "_total" if family.type == "counter" else ""
-        yield f"`{family.name}{suffix}`", family.type, code(labels), family.documentation
+def _read_metrics(process: Literal["worker", "scheduler"]) -> Iterator[tuple[str, str, str, str]]:
+    for family in read_families(process):
+        yield f"`{family.name}`", family.kind, code(family.labels), family.meaning
 
 
 def _build_command() -> list[str]:

@@ -20,7 +20,7 @@ from ops.local.commands import run_command
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
 from worker.postgres.connection import fetch_rows, open_connection
 from worker.postgres.guards import build_template
-from worker.postgres.migrate import apply_migrations
+from worker.postgres.migrate import make_control
 from worker.postgres.tenants import add_tenant
 
 FOLDER = Path(__file__).parents[1] / "schema"
@@ -73,7 +73,7 @@ def main() -> int:
 async def _deploy(admin_url: str) -> dict[str, list[str]]:
     """Make both schemas; gives the guards of each."""
     async with open_connection(admin_url, purpose="snapshot") as connection:
-        await apply_migrations(connection, app_url=None, today=datetime.now(UTC).date())
+        await make_control(connection, today=datetime.now(UTC).date())
         await add_tenant(connection, TENANT, url=f"https://{TENANT}.service-now.com", every_seconds=3600)
         places = ["control", f"tenant_{TENANT}"]
         rows = await fetch_rows(connection, "control", "read_guards", schemas=places, whole=True)

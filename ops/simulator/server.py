@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TLSFiles = tuple[Path | str, Path | str]
 _LONGEST_LINE_BYTES = 1 << 16
 _START_SECONDS = 30
-_CLOSING_TURNS = 10  # of the loop: a closing connection schedules its steps one after the other
+_TURNS = 10  # of the loop: a connection that opens or closes schedules its steps one after the other
+_WAITING_TO_BE_TAKEN = 128
 
 
 class Listener:
@@ -33,6 +34,7 @@ class Listener:
         self._host = host
         self._port = port
         self._tls = tls
+        self._server: asyncio.Server | None = None
         app = Application(instance).build()
         self._runner = web.AppRunner(
             app, access_log=None, max_line_size=_LONGEST_LINE_BYTES, shutdown_timeout=1, handle_signals=False
@@ -41,7 +43,9 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        port: int = self._runner.addresses[0][1]
+        if self._server is None:
+            raise RuntimeError("the simulator does not listen")
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     @property
@@ -52,18 +56,38 @@ class Listener:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, ssl_context=_tls_context(self._tls)).start()
+        served = self._runner.server
+        if served is None:
+            raise RuntimeError("the simulator was not set up")
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            served, self._host, self._port, ssl=_tls_context(self._tls), backlog=_WAITING_TO_BE_TAKEN
+        )
         self._instance.base_url = self._instance.base_url or self.url
         return self
 
     async def __aexit__(self, *_raised: object) -> None:
-        server = self._runner.server
-        transports = [handler.transport for handler in server.connections] if server else []
+        await self._stop_listening()
+        served = self._runner.server
+        transports = [handler.transport for handler in served.connections] if served else []
         await self._runner.cleanup()
         for transport in filter(None, transports):
             transport.abort()  # over TLS a close waits for the client's, which may never come
-        for _ in range(_CLOSING_TURNS):
-            await asyncio.sleep(0)
+        await _take_turns()
+
+    async def _stop_listening(self) -> None:
+        """Close the server, once what was accepted is a connection: a closed one of asyncio's would forget it, open."""
+        if self._server is not None:
+            loop = asyncio.get_running_loop()
+            for listening in self._server.sockets:
+                loop.remove_reader(listening)
+            await _take_turns()
+            self._server.close()
+
+
+async def _take_turns() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _tls_context(files: TLSFiles | None) -> ssl.SSLContext | None:

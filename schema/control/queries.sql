@@ -307,7 +307,8 @@ WITH place AS (
 ), routine AS (
     SELECT p.name AS place, f.oid, f.proowner AS owner, f.prosecdef, f.proconfig,
            coalesce(f.proacl, acldefault('f', f.proowner)) AS acl,
-           md5(replace(f.prosrc, '"' || p.name || '"', '@')) AS body,
+           md5(replace(f.prosrc, '"' || p.name || '"', '@')
+               || replace(coalesce(pg_get_function_sqlbody(f.oid), ''), p.name || '.', '@.')) AS body,
            p.name || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' AS name
     FROM place p JOIN pg_proc f ON f.pronamespace = p.oid
     UNION ALL  -- its owner is whoever ran the first `migrate`
@@ -343,6 +344,9 @@ WITH place AS (
     UNION ALL
     SELECT place, 'ALTER VIEW ' || name || ' SET (' || option || ')'
     FROM relation, unnest(reloptions) option WHERE relkind = 'v'
+    UNION ALL  -- one that runs as its owner shows what it says, whoever asks
+    SELECT place, '-- VIEW ' || name || ' has the body ' || md5(pg_get_viewdef(oid)) FROM relation
+    WHERE relkind = 'v' AND NOT 'security_invoker=true' = ANY (coalesce(reloptions, '{}'))
     UNION ALL
     SELECT CASE WHEN place = 'control' AND grantee ~ '^(tenant|reader)_' THEN 'tenant_' || substr(grantee, 8)
                 ELSE place END, line FROM grants
@@ -505,3 +509,22 @@ WITH rewrapped AS (
 )
 INSERT INTO control.audit_events (action, tenant_ref, detail)
 SELECT %(action)s, tenant_id, %(detail)s::jsonb FROM rewrapped RETURNING action
+
+-- name: hold_isolation_check
+-- Take the turn to try the tenants' boundary: the next tenants, none when another has it, or it is not due.
+SELECT tenant_id, schema_name
+FROM control.hold_isolation_check(%(holder)s::text, %(lease_seconds)s::double precision,
+                                  %(every_seconds)s::double precision, %(batch)s::integer)
+
+-- name: end_isolation_check
+-- Give the turn back, with what was found.
+SELECT control.end_isolation_check(%(holder)s::text, %(last)s::uuid, %(held)s::integer, %(reached)s::integer,
+                                   %(failed)s::integer) AS ended
+
+-- name: read_isolation_check
+-- When the tenants' boundary was last tried, and when a tenant was last read as another.
+SELECT checked_at, reached_at FROM control.read_isolation_check()
+
+-- name: sees_tenant
+-- A tenant's row in `control`, for who sees it.
+SELECT tenant_id FROM control.tenant WHERE tenant_id = %(tenant_id)s

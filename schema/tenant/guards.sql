@@ -4,13 +4,13 @@
 -- FUNCTION {tenant}.check_node(wanted text) has the body 16a4191a1269cc95f9ab5440c9e8495e
 -- FUNCTION {tenant}.check_revision(wanted bigint) has the body 11fe19521da328bed16c4ce1ca4275a7
 -- FUNCTION {tenant}.forget_revisions(keep_days integer) has the body 4f2a4e9fbc03ffceeff2a3b784876c36
--- FUNCTION {tenant}.graph_v1_affected(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_diff(from_revision bigint, to_revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_edges_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_findings_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_neighbours(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_nodes_at(revision bigint) has the body d41d8cd98f00b204e9800998ecf8427e
--- FUNCTION {tenant}.graph_v1_routes(node_id text) has the body d41d8cd98f00b204e9800998ecf8427e
+-- FUNCTION {tenant}.graph_v1_affected(node_id text) has the body ca5079e0c7cc81420256609da36d7ca5
+-- FUNCTION {tenant}.graph_v1_diff(from_revision bigint, to_revision bigint) has the body e16e0ff293737d4683e039bbdbbd4721
+-- FUNCTION {tenant}.graph_v1_edges_at(revision bigint) has the body fa1198bc8e4560c2576e90dde35f63a2
+-- FUNCTION {tenant}.graph_v1_findings_at(revision bigint) has the body dfdd3f7ed0a0248a984ba370480009be
+-- FUNCTION {tenant}.graph_v1_neighbours(node_id text) has the body 9a4898c40ff31e01ce886842d9727efe
+-- FUNCTION {tenant}.graph_v1_nodes_at(revision bigint) has the body f2e14b8f7232da9d0b074d9d8a47d9bd
+-- FUNCTION {tenant}.graph_v1_routes(node_id text) has the body 2df41f455d49fd3a7bd127932bde724b
 -- FUNCTION {tenant}.keep_revision() has the body 4868834c7080461734dc889e49c62e15
 -- FUNCTION {tenant}.prune_history(batch integer) has the body 992f28f05f5941d615fd2f353f247a4b
 ALTER FUNCTION {tenant}.check_node(wanted text) OWNER TO zaptik_owner
@@ -69,6 +69,9 @@ ALTER TABLE {tenant}.finding_history OWNER TO zaptik_owner
 ALTER TABLE {tenant}.gone ENABLE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.gone FORCE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.gone OWNER TO zaptik_owner
+ALTER TABLE {tenant}.isolation_canary ENABLE ROW LEVEL SECURITY
+ALTER TABLE {tenant}.isolation_canary FORCE ROW LEVEL SECURITY
+ALTER TABLE {tenant}.isolation_canary OWNER TO zaptik_owner
 ALTER TABLE {tenant}.missing ENABLE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.missing FORCE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.missing OWNER TO zaptik_owner
@@ -148,6 +151,7 @@ CREATE POLICY tenant ON {tenant}.finding TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.finding_basis TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.finding_history TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.gone TO {tenant} USING (true)
+CREATE POLICY tenant ON {tenant}.isolation_canary FOR SELECT TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.missing TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.node TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.node_history TO {tenant} USING (true)
@@ -259,6 +263,7 @@ GRANT SELECT ON TABLE {tenant}.graph_v1_revisions TO {reader}
 GRANT SELECT ON TABLE {tenant}.graph_v1_revisions TO {tenant}
 GRANT SELECT ON TABLE {tenant}.graph_v1_tables TO {reader}
 GRANT SELECT ON TABLE {tenant}.graph_v1_tables TO {tenant}
+GRANT SELECT ON TABLE {tenant}.isolation_canary TO {tenant}
 GRANT SELECT ON TABLE {tenant}.missing TO {tenant}
 GRANT SELECT ON TABLE {tenant}.node TO {reader}
 GRANT SELECT ON TABLE {tenant}.node TO {tenant}

@@ -88,7 +88,8 @@ SELECT k.id, count(*) OVER () AS differing
 FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text)
      LEFT JOIN {tenant}.record r ON r.table_name = %(table)s AND r.sys_id = k.id
 WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND p.scanned
-  AND ((r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on") OR k."on" >= %(since)s)
+  AND (k.mod IS NULL OR k."on" IS NULL OR k."on" >= %(since)s
+       OR (r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on"))
   AND NOT EXISTS (SELECT FROM fetched f WHERE f.id = k.id)
 ORDER BY k.id LIMIT %(limit)s::integer
 
@@ -345,11 +346,11 @@ SELECT count(*) FILTER (WHERE change = 'added') AS added, count(*) FILTER (WHERE
 FROM delta
 
 -- name: remember_records
--- Keep which records each table has, and in which state: of tables that gave every key, no others.
+-- Keep which records each table has, and in which state, if it can be seen: of tables that gave every key, no others.
 WITH staged AS MATERIALIZED (
     SELECT DISTINCT ON (p.table_name, k.id) p.table_name, k.id, k.mod, k."on"
     FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text)
-    WHERE p.run_id = %(run)s::uuid AND k.mod IS NOT NULL AND k."on" IS NOT NULL
+    WHERE p.run_id = %(run)s::uuid AND p.table_name = ANY (%(tables)s::text[])
     ORDER BY p.table_name, k.id, p.page DESC
 ), dropped AS (
     DELETE FROM {tenant}.record r
@@ -361,7 +362,7 @@ WITH staged AS MATERIALIZED (
 INSERT INTO {tenant}.record AS r (table_name, sys_id, mod_count, updated_on)
 SELECT table_name, id, mod, "on" FROM staged
 ON CONFLICT (table_name, sys_id) DO UPDATE SET mod_count = excluded.mod_count, updated_on = excluded.updated_on
-WHERE (r.mod_count, r.updated_on) <> (excluded.mod_count, excluded.updated_on)
+WHERE (r.mod_count, r.updated_on) IS DISTINCT FROM (excluded.mod_count, excluded.updated_on)
 
 -- name: remember_tables
 -- Keep how each table was left, where the next run can go on from it, and forget it where it cannot.
@@ -1005,3 +1006,7 @@ WITH old AS (
     DELETE FROM {tenant}.table_read WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1
 )
 SELECT count(*) AS reads FROM gone
+
+-- name: read_marker
+-- The marked row by which schedulers see whether another tenant can be read.
+SELECT marker FROM {tenant}.isolation_canary

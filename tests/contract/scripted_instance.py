@@ -9,7 +9,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -17,13 +17,13 @@ from typing import Any, Self
 
 from jobs.surface import Table, read_surface
 from ops.local.certificates import Certificates
+from tests.serving import serving
 from worker.servicenow import Client, Limits, TokenStore, build_trust, open_client
 
 GROUPS: Table = read_surface().tables["sys_user_group"]
 LIMITS = Limits(page_rows=100, request_timeout_seconds=20, concurrency=4, tries=3, backoff_seconds=0)
 JSON = "application/json;charset=UTF-8"
 HTML = "text/html;charset=UTF-8"
-_CLOSE_SECONDS = 5
 CLIENT_ID, CLIENT_SECRET = "simulator-client", "simulator-secret"
 
 CARRIED = ("private_ranges", "pace", "resolve", "sleep")
@@ -101,36 +101,19 @@ class ScriptedInstance:
     async def __aenter__(self) -> Self:
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(self.certificates.cert_file, self.certificates.key_file)
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._handlers: set[asyncio.Task[None]] = set()
         self._at_once = 0
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
-        self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._served = AsyncExitStack()
+        port = await self._served.enter_async_context(serving(self._serve, tls=self.tls))
+        self.url = f"https://127.0.0.1:{port}"
         return self
 
     async def __aexit__(self, *_raised: object) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        if self._handlers:
-            await asyncio.wait(self._handlers, timeout=_CLOSE_SECONDS)
-        await self._server.wait_closed()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Know a connection from its first moment: one whose task never began is to be closed too."""
-        self._writers.add(writer)
-        self._handlers.add(asyncio.create_task(self._serve(reader, writer)))
+        await self._served.aclose()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while not writer.is_closing():
-                await self._play(await self._hear(reader), writer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            writer.transport.abort()
-        finally:
-            writer.close()
-            self._writers.discard(writer)
+        while not writer.is_closing():
+            await self._play(await self._hear(reader), writer)
+            await writer.drain()
 
     async def _hear(self, reader: asyncio.StreamReader) -> Heard:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")

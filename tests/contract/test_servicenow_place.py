@@ -22,6 +22,7 @@ from jobs.events import Event
 from jobs.page import Position
 from ops.local.certificates import Certificates, write_certificates
 from tests.contract.scripted_instance import GROUPS, ScriptedInstance, open_reader, page, reply
+from tests.serving import connected, serving
 from worker.servicenow import Client
 
 NAME = "acme.example.com"
@@ -143,7 +144,11 @@ def test_where_the_first_address_does_not_answer_the_next_does_and_is_kept_to(
     async def main() -> None:
         resolver = Resolver(["127.0.0.9", "127.0.0.1"])
         closing = reply(200, '{"result":[]}', headers=[("Connection", "close")])
-        knocked: list[asyncio.StreamWriter] = []
+        knocked = []
+
+        async def open_door(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            knocked.append(writer)
+
         async with (
             ScriptedInstance(certificates, [closing, page(ID)]) as instance,
             open_reader(
@@ -152,8 +157,7 @@ def test_where_the_first_address_does_not_answer_the_next_does_and_is_kept_to(
         ):
             assert await fetch(client, told) == 0
             port = int(instance.url.rpartition(":")[2])
-            late = await asyncio.start_server(lambda _, writer: knocked.append(writer), "127.0.0.9", port)
-            async with late:
+            async with serving(open_door, host="127.0.0.9", port=port):
                 assert await fetch(client, told) == 1, "by a new connection"
             assert knocked == []
             assert len(resolver.asked) == 1
@@ -202,9 +206,8 @@ async def serve(context: ssl.SSLContext) -> AsyncIterator[tuple[str, list[bytes]
         heard.append(await reader.read(1_000))
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+    async with serving(answer, tls=context) as port:
+        yield f"https://127.0.0.1:{port}", heard
 
 
 @pytest.fixture
@@ -232,11 +235,10 @@ def test_a_server_of_tls_1_1_or_older_is_refused_before_a_secret_is_sent(
             lax.set_ciphers("ALL:@SECLEVEL=0")
             lax.minimum_version = version
             host, port = url.removeprefix("https://").split(":")
-            _, writer = await asyncio.open_connection(host, int(port), ssl=lax)
-            assert writer.get_extra_info("ssl_object").version() == version.name.replace("_", ".")
-            writer.write(b"heard")
-            await writer.drain()
-            writer.close()
+            async with connected(host, int(port), tls=lax) as (reader, writer):
+                assert writer.get_extra_info("ssl_object").version() == version.name.replace("_", ".")
+                writer.write(b"heard")
+                assert await reader.read() == b"", "it was heard"
             async with open_reader(url, certificates) as client:
                 with pytest.raises(InstanceUnreachable) as caught:
                     await fetch(client, told)

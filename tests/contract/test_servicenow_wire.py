@@ -28,6 +28,7 @@ from tests.contract.scripted_instance import (
     page,
     reply,
 )
+from tests.serving import serving
 from worker import __version__
 from worker.servicenow import Client, TokenStore, build_trust, open_client
 
@@ -126,17 +127,17 @@ def test_a_connection_that_is_cut_off_in_its_handshake_is_closed_at_once(certifi
     async def main() -> None:
         greeted, closed = asyncio.Event(), asyncio.Event()
 
-        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
             await reader.read(1)
             greeted.set()
             while await reader.read(65_536):
                 pass
             closed.set()
-            writer.close()
 
-        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with server, open_reader(f"https://127.0.0.1:{port}", certificates) as client:
+        async with (
+            serving(say_nothing) as port,
+            open_reader(f"https://127.0.0.1:{port}", certificates) as client,
+        ):
             asking = asyncio.create_task(fetch(client, []))
             await greeted.wait()
             asking.cancel()
@@ -172,9 +173,14 @@ def test_a_certificate_for_another_name_is_refused(certificates: Certificates) -
     async def main() -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates.cert_file, certificates.key_file)
-        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.2", 0, ssl=context)
-        url = f"https://127.0.0.2:{server.sockets[0].getsockname()[1]}"
-        async with server, open_reader(url, certificates) as client:
+
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async with (
+            serving(hang_up, host="127.0.0.2", tls=context) as port,
+            open_reader(f"https://127.0.0.2:{port}", certificates) as client,
+        ):
             with pytest.raises(InstanceUnreachable, match="certificate could not be verified"):
                 await fetch(client, [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,12 @@ def test_nothing_that_is_installed_has_another_way_to_open_connections() -> None
 def test_no_test_imports_mocks() -> None:
     mocking = {name_file(path): imports_any(path, {"mock", "unittest"}) for path in find_modules("tests")}
     assert {name: libraries for name, libraries in mocking.items() if libraries} == {}
+
+
+def test_one_module_of_the_tests_opens_servers_and_connections_by_asyncio() -> None:
+    """What is opened elsewhere is closed elsewhere, or not, and then fails whichever test comes next."""
+    opening = re.compile(
+        r"asyncio\.(start_server|open_connection|start_unix_server|new_event_loop)\b|loop\.create_server\("
+    )
+    found = [name_file(path) for path in find_modules("tests") if opening.search(path.read_text("utf-8"))]
+    assert sorted(found) == ["tests/serving.py"]

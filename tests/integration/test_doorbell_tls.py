@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +19,7 @@ import pytest
 from jobs.errors import QueueAway
 from ops.local.certificates import Certificates, write_certificates
 from ops.local.valkey import EmbeddedValkey
+from tests.serving import connected, serving_in_a_thread
 from worker.queue import Doorbell
 from worker.settings import read_settings
 
@@ -37,7 +37,6 @@ def open_gate(
     context.load_cert_chain(certificates.cert_file, certificates.key_file)
     context.set_ciphers("DEFAULT@SECLEVEL=0")
     context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, newest
-    loop = asyncio.new_event_loop()
 
     async def hand_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -47,26 +46,11 @@ def open_gate(
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(hand_over(reader, inner_writer), hand_over(inner_reader, writer))
+        async with connected("127.0.0.1", port) as (inner_reader, inner_writer):
+            await asyncio.gather(hand_over(reader, inner_writer), hand_over(inner_reader, writer))
 
-    loop.set_exception_handler(lambda *_: None)  # a refused handshake is what some tests are about
-    server = loop.run_until_complete(asyncio.start_server(serve, host, 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(_cancel_all, loop)
-        loop.call_soon_threadsafe(loop.call_later, 0.1, loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
+    with serving_in_a_thread(serve, host=host, tls=context) as gate:
+        yield gate
 
 
 @pytest.fixture(scope="module")

@@ -67,11 +67,18 @@ BREAKING = [
     build_run("full", (0, "uncounted", GROUPS, 4), (0, "deny", LINKS, 0), (5, "absent", RULES, 0)),
     build_run("full", (0, "open", LINKS, 0), (0, "open", RULES, 0), (6, "steal", GROUPS, 0)),
 ]
+UNDATED = [
+    build_run("delta", (0, "insert", GROUPS, 0), (0, "hide_field", ITEMS, 2)),
+    build_run("delta", (0, "insert", GROUPS, 1), (0, "insert", ITEMS, 1)),
+    build_run("delta", (0, "move", ITEMS, 7), (0, "insert", ITEMS, 2)),
+    build_run("delta", (0, "open", ITEMS, 0), (0, "update", PRODUCERS, 1), (0, "insert", ITEMS, 3)),
+]
 
 KEPT = """SELECT string_agg(format('%%I.%%I', schemaname, tablename), ', ') AS tables FROM pg_tables
           WHERE schemaname = %s AND tablename <> 'schema_version'"""
 END_RUNS = """UPDATE control.run SET state = 'cancelled', fence = fence + 1, lease_until = NULL, ended_at = now()
               WHERE state IN ('requested', 'running') AND tenant_id = %s"""
+CLOSE_BREAKER = "DELETE FROM control.instance_breaker WHERE tenant_id = %s"
 
 
 @pytest.fixture
@@ -105,6 +112,7 @@ class Scene:
         assert row is not None
         await admin.execute(f"TRUNCATE {row['tables']}")
         await admin.execute(END_RUNS, [tenant.tenant_id])
+        await admin.execute(CLOSE_BREAKER, [tenant.tenant_id])
 
 
 @pytest.fixture
@@ -129,6 +137,7 @@ async def scene(case: Case, simulator: Simulator) -> Scene:
 @example(script=CHANGING)
 @example(script=SWAPPING)
 @example(script=BREAKING)
+@example(script=UNDATED)
 async def test_whatever_happens_meanwhile_the_graph_is_true_and_a_run_ends(
     scene: Scene, script: list[PlannedRun]
 ) -> None:

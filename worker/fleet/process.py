@@ -70,7 +70,7 @@ class Process:
         self.stopping = threading.Event()
         self._awake = threading.Event()
         self.doorbell = Doorbell(settings.require_redis_url(), ca_file=settings.redis_ca_file)
-        self._database_url = settings.require_database_url()
+        settings.require_database_url()  # asked for again each time: no attribute holds the password in clear
         self._signal = ""
         self._away: dict[str, float] = {}
         self.drained = True
@@ -89,6 +89,10 @@ class Process:
 
     def emit(self, event: Event) -> None:
         """Send an event to the log and to the metrics."""
+        if (
+            event.kind is DEPENDENCY_AWAY
+        ):  # a slice says so too: whoever is told to be away is told to be back
+            self._away[str(event.fields["dependency"])] = time.monotonic()
         log_event(event)
         self.metrics.observe(event)
 
@@ -110,7 +114,7 @@ class Process:
         """Ask the database something on a short connection of its own."""
 
         async def asked() -> T:
-            async with open_connection(self._database_url, purpose=purpose) as connection:
+            async with open_connection(self.settings.require_database_url(), purpose=purpose) as connection:
                 return await question(connection)
 
         return asyncio.run(asked())
@@ -168,9 +172,9 @@ class Process:
 
     def become_ready(self) -> None:
         """Say that work may come, unless the process is stopping, and what has come back."""
-        for dependency in self._away:
+        while self._away:
+            dependency, _ = self._away.popitem()  # one by one: a slice may add another meanwhile
             self.tell(DEPENDENCY_BACK, dependency=dependency)
-        self._away.clear()
         if not self.stopping.is_set():
             self.health.become_ready()
 
@@ -180,7 +184,6 @@ class Process:
         dependency = "Redis" if isinstance(away, QueueAway) else "PostgreSQL"
         now = time.monotonic()
         if now - self._away.get(dependency, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
-            self._away[dependency] = now
             self.tell(DEPENDENCY_AWAY, dependency=dependency, error=away.message)
 
     def tell_stopping(self) -> None:

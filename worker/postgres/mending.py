@@ -55,6 +55,16 @@ async def mend(connection: Connection, place: str) -> tuple[list[str], Deviation
     return run, await read_deviation(connection, place)
 
 
+async def mend_version_table(connection: Connection, place: str) -> None:
+    """Mend what keeps the owner from reading a schema's version, and nothing else: it may be of an older release."""
+    deviation = await read_deviation(connection, place)
+    if deviation is None:
+        return
+    for text in plan_mending(deviation, server_version=connection.info.server_version):
+        if f" {place}.schema_version " in text or text.startswith(f"ALTER SCHEMA {place} "):
+            await _try(connection, text)
+
+
 def plan_mending(deviation: Deviation, *, server_version: int) -> list[str]:
     """Give the statements that make a schema's guards what they must be, in an order in which they can run."""
     planned = [undo for line in deviation.has for undo in _undo(line)]

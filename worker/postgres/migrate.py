@@ -41,47 +41,52 @@ async def migrate(
     connection: Connection, *, app_url: str | None, today: date,
     opening: Opening | None = None, progress: Progress | None = None,
 ) -> MigrationReport:  # fmt: skip
-    """Migrate everything, and make what holds the boundary what it must be; see `apply_migrations`.
-
-    Raises DatabaseUnsafe where `control` or the roles cannot be mended; a tenant that cannot has failed.
-    """
-    report = await apply_migrations(
-        connection, app_url=app_url, today=today, opening=opening, progress=progress
-    )
-    await _mend_guards(connection, report)
-    return report
-
-
-async def apply_migrations(
-    connection: Connection, *, app_url: str | None, today: date,
-    opening: Opening | None = None, progress: Progress | None = None,
-) -> MigrationReport:  # fmt: skip
-    """Bring every schema to this release; a tenant that fails is told of and not in the way of the others.
+    """Bring every schema to this release, and make what holds the boundary what it must be.
 
     `app_url` is the app's URL where it is known: a role created here gets the password it holds. `opening` opens
     further connections, so that tenants are migrated some at a time; `progress` is told how many of how many are done.
+    A tenant that fails, or cannot be mended, is told of and not in the way of the others. Raises DatabaseUnsafe where
+    `control` or the roles cannot be mended.
     """
-    report = MigrationReport(control=await _migrate_control(connection, app_url=app_url, today=today))
+    mended: list[str] = []
+    control = await _migrate_control(connection, app_url=app_url, today=today, mended=mended)
+    report = MigrationReport(control=control, mended=mended)
+    await _migrate_tenants(connection, report, opening=opening, progress=progress)
+    await _mend_tenants(connection, report)
+    return report
+
+
+async def make_control(connection: Connection, *, today: date) -> None:
+    """Bring the roles and the control schema to this release and mend nothing, for who writes the guards down."""
+    await _migrate_control(connection, app_url=None, today=today, mended=None)
+
+
+async def _migrate_tenants(
+    connection: Connection, report: MigrationReport, *, opening: Opening | None, progress: Progress | None
+) -> None:
     for done in await migrate_tenants(connection, opening=opening, progress=progress):
         if done.outcome == "failed":
             report.failed.append({"tenant": done.name, "error": done.error})
         else:
             (report.migrated if done.outcome == "migrated" else report.current).append(done.name)
-    return report
 
 
-async def _mend_guards(connection: Connection, report: MigrationReport) -> None:
-    """Compare what is there with what a fresh database has; tenants that are not at this release are left out."""
-    rows = await fetch_rows(connection, "control", "list_schemas")
-    names = {row["schema_name"]: row["name"] for row in rows}
+async def _mend_control(connection: Connection) -> list[str]:
     async with connection.transaction():
         await lock_roles(connection)
-        report.mended, left = await mend(connection, CONTROL)
+        done, left = await mend(connection, CONTROL)
     if left is not None:
         raise DatabaseUnsafe(
             f"What holds the tenants' boundary could not be mended: {describe_deviations([left])}. Run `zaptik "
             "migrate` as a role that may, or undo it by hand."
         )
+    return done
+
+
+async def _mend_tenants(connection: Connection, report: MigrationReport) -> None:
+    """Compare what is there with what a fresh schema has; tenants that are not at this release are left out."""
+    rows = await fetch_rows(connection, "control", "list_schemas")
+    names = {row["schema_name"]: row["name"] for row in rows}
     untouched = {failure["tenant"] for failure in report.failed}
     for deviation in await read_tenant_deviations(connection):
         name = names.get(deviation.place)
@@ -95,20 +100,38 @@ async def _mend_guards(connection: Connection, report: MigrationReport) -> None:
             report.failed.append({"tenant": name, "error": describe_deviations([left])})
 
 
-async def _migrate_control(connection: Connection, *, app_url: str | None, today: date) -> int:
-    """Bring roles and the control schema to this release, one `migrate` at a time; gives the version."""
+async def _migrate_control(
+    connection: Connection, *, app_url: str | None, today: date, mended: list[str] | None
+) -> int:
+    """Bring roles and the control schema to this release, one `migrate` at a time; gives the version.
+
+    What was mended goes to `mended`; nothing is where that is None.
+    """
+    _check_encoding(connection)
     await run_script(connection, f"SET lock_timeout = '{_LOCK_SECONDS}s'")  # any session can hold the lock
     await run_script(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
         await _assert_roles(connection, app_url=app_url)
         before = await read_version_as_owner(connection, "control", None)
         version = await migrate_area(connection, "control", None)
+        if mended is not None:
+            mended += await _mend_control(connection)
         await _make_audit_partitions(connection, today)
         if version != before:
             await record_migrated(connection, "control", version, tenant_id=None)
     finally:
         await run_script(connection, f"SELECT pg_advisory_unlock({_LOCK})")
     return version
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Refuse a database that cannot hold every name, or in which text is but bytes (SQL_ASCII)."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseUnsafe(
+            f"The database has the encoding {encoding} and must have UTF8: create it anew, with "
+            "`createdb --encoding=UTF8 --template=template0`."
+        )
 
 
 async def _assert_roles(connection: Connection, *, app_url: str | None) -> None:

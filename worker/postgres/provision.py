@@ -7,13 +7,16 @@ waits. What changes rows of the catalogue that all tenants share comes last, und
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from psycopg import sql
+from psycopg import errors, sql
 
 import schema
 from jobs.errors import DatabaseUnsafe
 from jobs.names import reader_role
 from worker.postgres.connection import Connection, compose_text, fetch_rows, fetch_value
+from worker.postgres.guards import CONTROL
+from worker.postgres.mending import mend_version_table
 
 _LOCK = 0x7A617074  # "zapt"
 _LOCK_SECONDS = 60
@@ -83,7 +86,18 @@ async def read_version(connection: Connection, area: schema.Area, tenant_schema:
 
 
 async def read_version_as_owner(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
-    """Give the version that a schema is at, as an administrator, whom row security may bind."""
+    """Give the version that a schema is at, as an administrator, whom row security may bind.
+
+    Where its guards let the owner see none, they are mended first: at version 0 every migration would run again.
+    """
+    with suppress(errors.InsufficientPrivilege):
+        if version := await _read_as_owner(connection, area, tenant_schema):
+            return version
+    await mend_version_table(connection, tenant_schema or CONTROL)
+    return await _read_as_owner(connection, area, tenant_schema)
+
+
+async def _read_as_owner(connection: Connection, area: schema.Area, tenant_schema: str | None) -> int:
     async with connection.transaction():
         await run_script(connection, "SET LOCAL ROLE zaptik_owner")
         version = await read_version(connection, area, tenant_schema)

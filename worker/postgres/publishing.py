@@ -170,16 +170,15 @@ async def _remember(connection: Connection, run: ClaimedRun, *, surface: Surface
     """Keep what the next run may go on from."""
     within = run.schema_name
     kept = [table for table in surface.tables.values() if table.can_be_reread]
+    names, shapes = [table.name for table in kept], [describe_shape(table) for table in kept]
     await fetch_rows(
-        connection, "tenant", "remember_records", within=within, run=run.run_id, listed=list(reads.listed)
-    )
-    await fetch_rows(
-        connection, "tenant", "remember_tables", within=within, run=run.run_id,
-        tables=[table.name for table in kept], shapes=[describe_shape(table) for table in kept],
+        connection, "tenant", "remember_records", within=within, run=run.run_id, listed=list(reads.listed),
+        tables=names,
     )  # fmt: skip
-    await discovering.forget_unread(
-        connection, run, listed=reads.listed, tables=[table.name for table in kept]
+    await fetch_rows(
+        connection, "tenant", "remember_tables", within=within, run=run.run_id, tables=names, shapes=shapes
     )
+    await discovering.forget_unread(connection, run, listed=reads.listed, tables=names)
 
 
 async def _try(

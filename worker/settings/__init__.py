@@ -1,8 +1,9 @@
 """Every setting, read once from variables with the prefix ZAPTIK_, checked, frozen, and passed explicitly.
 
-Nothing here opens a file or a connection: a path is only a path. What leaves the machine must be encrypted
-and verified, so a URL that would talk in clear to another host is refused here, before anything can use it.
-No message repeats a value, since a value may be a password; pydantic's own errors print it, so none escapes.
+Nothing here opens a connection, and no file but one that holds a setting's own text (`secret_files`): any other
+path is only a path. What leaves the machine must be encrypted and verified, so a URL that would talk in clear to
+another host is refused here, before anything can use it. No message repeats a value, since a value may be a
+password; pydantic's own errors print it, so none escapes.
 """
 
 import difflib
@@ -27,9 +28,17 @@ from worker.settings.addresses import (
     check_host_pattern,
     check_redis_url,
 )
+from worker.settings.secret_files import SUFFIX, read_filed_values
 
 PREFIX: Final = "ZAPTIK_"
 _TEST_PREFIX: Final = "ZAPTIK_TEST_"
+FILED: Final = ("database_url", "listen_database_url", "admin_database_url", "redis_url")
+_SERVICE_LINK: Final = re.compile(
+    r".+_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+_SERVICE_ADVICE: Final = (
+    "Kubernetes makes such variables for a Service: set `enableServiceLinks: false` in the pod's spec"
+)
 
 _TYPE_NAMES: Final = {
     "password": "secret text", "path": "path", "array": "list", "integer": "integer", "number": "number",
@@ -48,6 +57,12 @@ def _check_command(command: SecretStr) -> SecretStr:
     if not words:
         raise ValueError("write a program and its arguments, with every quote closed")
     return command
+
+
+def _check_no_service_link(value: object) -> object:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError(f"write a port's number; {_SERVICE_ADVICE}")
+    return value
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -139,7 +154,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="The address on which /metrics, /livez and /readyz answer."
     )
-    metrics_port: int | None = Field(
+    metrics_port: Annotated[int | None, BeforeValidator(_check_no_service_link)] = Field(
         None,
         ge=0,
         le=MAX_PORT,
@@ -255,18 +270,27 @@ def variable_of(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def file_variable_of(field: str) -> str:
+    """Give the variable that names a file which holds the field's text."""
+    return variable_of(field) + SUFFIX
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from variables, `os.environ` say; an empty one counts as not set.
+
+    Those of `FILED` may be given as a file, `ZAPTIK_DATABASE_URL_FILE` say, which is read here.
 
     Raises `UnknownSetting` for a variable with our prefix that is none, and `InvalidSetting` with every
     variable that cannot be used and what to write in it, never with its value.
     """
     fields = {variable_of(field): field for field in Settings.model_fields}
+    known = [*fields, *map(file_variable_of, FILED)]
     ours = {name: text for name, text in environ.items() if _is_ours(name)}
-    if unknown := sorted(ours.keys() - fields.keys()):
-        raise UnknownSetting("; ".join(_describe_unknown(name, list(fields)) for name in unknown))
+    if unknown := sorted(ours.keys() - set(known)):
+        raise UnknownSetting("; ".join(_describe_unknown(name, known) for name in unknown))
+    values = read_filed_values(ours, filed=[variable_of(field) for field in FILED])
     try:
-        return Settings.model_validate({fields[name]: text for name, text in ours.items() if text.strip()})
+        return Settings.model_validate({fields[name]: text for name, text in values.items() if text.strip()})
     except ValidationError as error:
         complaints = dict.fromkeys(_describe_invalid(detail) for detail in error.errors(include_input=False))
     raise InvalidSetting("; ".join(complaints))
@@ -277,6 +301,8 @@ def _is_ours(name: str) -> bool:
 
 
 def _describe_unknown(name: str, known: list[str]) -> str:
+    if _SERVICE_LINK.fullmatch(name):
+        return f"{name} is no setting: {_SERVICE_ADVICE}"
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else "unset it, or see docs/reference/settings.md"
     return f"{name} is no setting: {hint}"
@@ -300,15 +326,15 @@ class SettingRow:
 def describe_settings() -> tuple[SettingRow, ...]:
     """Describe every setting, in the order of the fields, for `docs/reference/settings.md`."""
     shapes = Settings.model_json_schema()["properties"]
-    return tuple(
-        SettingRow(
-            variable=variable_of(name),
-            type=_describe_type(shapes[name]),
-            default="" if field.default in (None, ()) else f"{field.default}",
-            meaning=field.description or "",
-        )
-        for name, field in Settings.model_fields.items()
-    )
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in (None, ()) else f"{field.default}"
+        row = SettingRow(variable_of(name), _describe_type(shapes[name]), default, field.description or "")
+        rows.append(row)
+        if name in FILED:
+            meaning = f"A file that holds `{row.variable}`, and that no one else may read, in its place."
+            rows.append(SettingRow(file_variable_of(name), "path", "", meaning))
+    return tuple(rows)
 
 
 def _describe_type(shape: Mapping[str, Any]) -> str:

@@ -6,8 +6,10 @@ each; a name that only the other can know is not in it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -16,8 +18,8 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from jobs import events
-from jobs.errors import CredentialsRejected
 from jobs.events import Event
+from worker.telemetry.mishaps import add_keyring_failures, add_mishaps, begin_series
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _REQUEST_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -28,6 +30,7 @@ _FATES: Final = ("deleted", "hidden", "unknown")
 _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running")
 _BREAKERS: Final = ("closed", "open", "half_open")
+_ISOLATION_OUTCOMES: Final = ("held", "reached", "failed")
 _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
 
 
@@ -39,7 +42,8 @@ class FleetFigures:
     tenant's age of its graph over its cadence; `waiting` counts the tenants that wait now, for their turn to be taken
     up or for a worker, and `oldest_due_seconds` is how long the longest waiting one has waited.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
-    them has.
+    them has. `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
+    was last read as another; None for never.
     """
 
     runs: Mapping[str, int]
@@ -52,6 +56,8 @@ class FleetFigures:
     waiting: int = 0
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
+    isolation_checked_at: datetime | None = None
+    isolation_reached_at: datetime | None = None
 
 
 class Metrics:
@@ -66,7 +72,9 @@ class Metrics:
         )
         info.labels(version, process).set(1)
         self._handlers: dict[str, Callable[[Event], None]] = {}
+        add_mishaps(registry, self._on)
         if process == "worker":
+            add_keyring_failures(registry, self._on)
             self._add_run_metrics()
             self._add_request_metrics()
         else:
@@ -131,7 +139,7 @@ class Metrics:
             "zaptik_tenant_pauses", "Tenants held for a person, by the failure's code.", ("reason",),
             registry=self.registry,
         )  # fmt: skip
-        pauses.labels(CredentialsRejected.code)
+        begin_series(runs=runs, pauses=pauses, coverage=coverage)
         for change in _CHANGES:
             changes.labels(change)
         for fate in _FATES:
@@ -220,14 +228,32 @@ class Metrics:
             "Runs claimed too often whose last worker fell silent.",
             registry=self.registry,
         )
-        show = self._add_fleet_gauges()
+        rescued = Counter(
+            "zaptik_runs_rescued",
+            "Runs whose worker fell silent and that were offered again.",
+            registry=self.registry,
+        )
+        checks = Counter(
+            "zaptik_isolation_checks", "Tenants that were tried to be read as another, by what came of it.",
+            ("outcome",), registry=self.registry,
+        )  # fmt: skip
+        for outcome in _ISOLATION_OUTCOMES:
+            checks.labels(outcome)
+        show, show_isolation = self._add_fleet_gauges(), self._add_isolation_gauges()
+
+        def checked(event: Event) -> None:
+            for outcome in _ISOLATION_OUTCOMES:
+                checks.labels(outcome).inc(_number(event, outcome))
 
         def ticked(_: Event) -> None:
             tick.set_to_current_time()
             if self._fleet is not None:
                 show(self._fleet)
+                show_isolation(self._fleet)
 
         self._on(events.SCHEDULER_TICKED, ticked)
+        self._on(events.RUN_RESCUED, lambda _: rescued.inc())
+        self._on(events.ISOLATION_CHECKED, checked)
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
 
@@ -293,6 +319,27 @@ class Metrics:
 
         return show
 
+    def _add_isolation_gauges(self) -> Callable[[FleetFigures], None]:
+        checked = Gauge(
+            "zaptik_isolation_last_check_timestamp_seconds",
+            "When the tenants' boundary was last tried by any scheduler; 0 for never.",
+            registry=self.registry,
+        )
+        reached = Gauge(
+            "zaptik_isolation_last_reached_timestamp_seconds",
+            "When a tenant was last read as another; 0 for never.",
+            registry=self.registry,
+        )
+
+        def show(figures: FleetFigures) -> None:
+            for gauge, moment in (
+                (checked, figures.isolation_checked_at),
+                (reached, figures.isolation_reached_at),
+            ):
+                gauge.set(moment.timestamp() if moment else 0)
+
+        return show
+
     def _on(self, kind: events.EventKind, handler: Callable[[Event], None]) -> None:
         self._handlers[kind.name] = handler
 
@@ -304,14 +351,14 @@ class _Staleness(Collector):
         self._read = read
 
     def collect(self) -> list[HistogramMetricFamily]:
-        ratios = self._read()
+        ratios = sorted(self._read())
         bounds = [*_STALENESS, float("inf")]
         family = HistogramMetricFamily(
             "zaptik_tenant_staleness_ratio",
             "Age of each active tenant's graph over its cadence, as it is now.",
         )
         buckets = [
-            ("+Inf" if bound == bounds[-1] else str(float(bound)), sum(ratio <= bound for ratio in ratios))
+            ("+Inf" if bound == bounds[-1] else str(float(bound)), bisect_right(ratios, bound))
             for bound in bounds
         ]
         family.add_metric([], buckets, sum_value=sum(ratios))

@@ -6,16 +6,15 @@ overwrites a file that it has not read, and a change is on the disk before anybo
 
 import contextlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
 from jobs.errors import InvalidSetting, KeyMissing
+from worker.settings.secret_files import describe_exposure
 from worker.vault.keyring import Keyring, format_keyring, new_keyring, parse_keyring
 
 MAX_KEYRING_BYTES: Final = 1 << 20
-_ROOT: Final = 0
 
 
 def generate_keyring(path: Path) -> str:
@@ -70,20 +69,6 @@ def read_keyring_file(path: Path) -> Keyring:
             raise KeyMissing(f"the keyring {path} {exposed}".replace("FILE", str(path)))
         content = file.read(MAX_KEYRING_BYTES)
     return parse_keyring(content.decode(errors="replace"), where=str(path))
-
-
-def describe_exposure(status: os.stat_result, *, user: int) -> str | None:
-    """Say why a file is no place for the keys of a process of this user; None where it is one."""
-    if not stat.S_ISREG(status.st_mode):
-        return "is no regular file"
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return "is open to others than its owner: run `chmod 600 FILE`"
-    if status.st_uid not in {user, _ROOT}:
-        return (
-            f"belongs to user {status.st_uid}, who could replace it, and not to user {user} of this process: run "
-            f"as its owner, or `chown {user} FILE`"
-        )
-    return None
 
 
 @contextlib.contextmanager
