@@ -28,6 +28,8 @@ from worker.command import (
     surface,
     tenants,
 )
+from worker.command.completion import SHELLS, build_complete
+from worker.command.examples import show_examples
 from worker.command.output import Output
 from worker.settings import Settings
 
@@ -109,6 +111,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_consumers(verbs)
     retained = _add_family(verbs, "retention", "what is kept, and for how long")
     _add(retained, "run", retention.run, "let revisions go that are older than ZAPTIK_REVISION_RETENTION")
+    shell = _add(
+        verbs, "completion", build_complete(build_parser), "print what a shell needs to complete our words"
+    )
+    shell.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or tcsh")
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -116,6 +122,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add(verbs: argparse._SubParsersAction[_Parser], name: str, command: Command, summary: str) -> _Parser:
     parser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.epilog = show_examples(parser.prog.partition(" ")[2])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=command)
     return parser
@@ -222,7 +230,12 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
         family, "cancel", runs.cancel, "end a run that waits or is under way; what it read is dropped"
     )
     cancel.add_argument("run_id", type=_parse_run_id, metavar="RUN_ID", help="as `zaptik runs NAME` shows it")
-    _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    fleet = _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    fleet.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw it anew every two seconds, those in trouble first, until Ctrl-C",
+    )
 
 
 def _add_revisions(verbs: argparse._SubParsersAction[_Parser]) -> None:
