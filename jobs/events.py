@@ -250,6 +250,30 @@ RETENTION_FAILED = _kind(
     level="warning",
 )
 
+ISOLATION_CHECKED = _kind(
+    "isolation.checked",
+    "A scheduler tried to read tenants as other tenants: how many held, were reached, could not be tried.",
+    "held",
+    "reached",
+    "failed",
+    "seconds",
+    audited=True,
+)
+ISOLATION_REACHED = _kind(
+    "isolation.reached",
+    "A tenant's marked row was read as another tenant: the boundary is open. Act now, by the runbook.",
+    "by",
+    "ways",
+    level="error",
+    audited=True,
+)
+ISOLATION_FAILED = _kind(
+    "isolation.failed",
+    "A tenant's boundary could not be tried, so nothing is known of it.",
+    "code",
+    level="warning",
+)
+
 MIGRATED = _kind("schema.migrated", "A schema was brought to a version.", "schema", "version", audited=True)
 TENANT_ADDED = _kind("tenant.added", "A tenant was provisioned.", "schema", audited=True)
 TENANT_PAUSED = _kind(

@@ -12,15 +12,18 @@
 -- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body 99f5b33d8a2d50af149cefa383e52df5
 -- FUNCTION control.count_runs() has the body 5e80d6780dedf949f82acc85fe51803e
 -- FUNCTION control.drop_key(key text) has the body 8f669fe67e4bf7dfa53fba630d79fbd8
+-- FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) has the body ad482b21d45062e9fb029a0f1d7d1262
 -- FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) has the body 343e8de8ce38d3f607403b427e972637
 -- FUNCTION control.find_tenant(tenant text) has the body 994a47ba9b0da4f79a9561ef3fe8a6d4
 -- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body f8e6568b452db9544043acd81f06400d
 -- FUNCTION control.fold_requests(batch integer) has the body b96335ca1c9a80f6109ea0ff4ebb28f2
+-- FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) has the body 6fd772eda362f211ad2ca642637084ae
 -- FUNCTION control.hold_key() has the body 32da3f5304ad90b61362e626f237ce5e
 -- FUNCTION control.keys_in_use() has the body 5d1186c4f4e27f90e7c870456ca04cd5
 -- FUNCTION control.make_audit_partition(bound text) has the body 8768c4033e8550ab96084421bb484939
 -- FUNCTION control.promote_key(key text) has the body feb89275121ad9614a3db621bb63618e
 -- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc
+-- FUNCTION control.read_isolation_check() has the body 75b60a136e662960c7f0108fa470791c
 -- FUNCTION control.read_keys() has the body 229b7cb484e2269f1fc59fea1c9ab49b
 -- FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) has the body ac6332945c2f2c193b2c32bcbb4e4d4b
 -- FUNCTION control.refuse_change() has the body 5befb533fd1496055e2c4d0813e343de
@@ -69,6 +72,9 @@ ALTER FUNCTION control.count_runs() SET search_path TO ''
 ALTER FUNCTION control.drop_key(key text) OWNER TO zaptik_fleet
 ALTER FUNCTION control.drop_key(key text) SECURITY DEFINER
 ALTER FUNCTION control.drop_key(key text) SET search_path TO ''
+ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) SECURITY DEFINER
+ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) SET search_path TO ''
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) OWNER TO zaptik_fleet
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SECURITY DEFINER
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SET search_path TO ''
@@ -81,6 +87,9 @@ ALTER FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.fold_requests(batch integer) SECURITY DEFINER
 ALTER FUNCTION control.fold_requests(batch integer) SET search_path TO ''
+ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) SECURITY DEFINER
+ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) SET search_path TO ''
 ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet
 ALTER FUNCTION control.hold_key() SECURITY DEFINER
 ALTER FUNCTION control.hold_key() SET search_path TO ''
@@ -96,6 +105,9 @@ ALTER FUNCTION control.promote_key(key text) SET search_path TO ''
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_fleet() SECURITY DEFINER
 ALTER FUNCTION control.read_fleet() SET search_path TO ''
+ALTER FUNCTION control.read_isolation_check() OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_isolation_check() SECURITY DEFINER
+ALTER FUNCTION control.read_isolation_check() SET search_path TO ''
 ALTER FUNCTION control.read_keys() OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_keys() SECURITY DEFINER
 ALTER FUNCTION control.read_keys() SET search_path TO ''
@@ -168,6 +180,9 @@ ALTER TABLE control.instance_breaker OWNER TO zaptik_owner
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.instance_pace FORCE ROW LEVEL SECURITY
 ALTER TABLE control.instance_pace OWNER TO zaptik_owner
+ALTER TABLE control.isolation_check ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.isolation_check FORCE ROW LEVEL SECURITY
+ALTER TABLE control.isolation_check OWNER TO zaptik_owner
 ALTER TABLE control.process ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.process FORCE ROW LEVEL SECURITY
 ALTER TABLE control.process OWNER TO zaptik_owner
@@ -195,6 +210,7 @@ CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHEC
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true)
+CREATE POLICY fleet ON control.isolation_check TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true)
 CREATE POLICY fleet ON control.start_budget TO zaptik_fleet USING (true)
@@ -214,6 +230,7 @@ CREATE POLICY owner ON control.data_key TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.instance_breaker TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.isolation_check TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.run TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.schema_version TO zaptik_owner USING (true)
@@ -242,13 +259,16 @@ GRANT EXECUTE ON FUNCTION control.claim_quarantined(run uuid, by_worker text, le
 GRANT EXECUTE ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.count_runs() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.drop_key(key text) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.find_tenant(tenant text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.fold_requests(batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.hold_key() TO zaptik_owner
 GRANT EXECUTE ON FUNCTION control.keys_in_use() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.promote_key(key text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_fleet() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_isolation_check() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_keys() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.register_key(key text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) TO zaptik_app
@@ -285,6 +305,7 @@ GRANT SELECT ON TABLE control.data_key TO zaptik_app
 GRANT SELECT ON TABLE control.deployment_key TO zaptik_fleet
 GRANT SELECT ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT SELECT ON TABLE control.instance_pace TO zaptik_app
+GRANT SELECT ON TABLE control.isolation_check TO zaptik_fleet
 GRANT SELECT ON TABLE control.process TO zaptik_app
 GRANT SELECT ON TABLE control.process TO zaptik_fleet
 GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester
@@ -312,6 +333,7 @@ GRANT UPDATE (state_reason) ON TABLE control.tenant TO zaptik_app
 GRANT UPDATE (wrapped) ON TABLE control.data_key TO zaptik_app
 GRANT UPDATE ON TABLE control.instance_breaker TO zaptik_fleet
 GRANT UPDATE ON TABLE control.instance_pace TO zaptik_app
+GRANT UPDATE ON TABLE control.isolation_check TO zaptik_fleet
 GRANT UPDATE ON TABLE control.run TO zaptik_fleet
 GRANT UPDATE ON TABLE control.start_budget TO zaptik_fleet
 GRANT USAGE ON SCHEMA control TO zaptik_app

@@ -509,3 +509,22 @@ WITH rewrapped AS (
 )
 INSERT INTO control.audit_events (action, tenant_ref, detail)
 SELECT %(action)s, tenant_id, %(detail)s::jsonb FROM rewrapped RETURNING action
+
+-- name: hold_isolation_check
+-- Take the turn to try the tenants' boundary: the next tenants, none when another has it, or it is not due.
+SELECT tenant_id, schema_name
+FROM control.hold_isolation_check(%(holder)s::text, %(lease_seconds)s::double precision,
+                                  %(every_seconds)s::double precision, %(batch)s::integer)
+
+-- name: end_isolation_check
+-- Give the turn back, with what was found.
+SELECT control.end_isolation_check(%(holder)s::text, %(last)s::uuid, %(held)s::integer, %(reached)s::integer,
+                                   %(failed)s::integer) AS ended
+
+-- name: read_isolation_check
+-- When the tenants' boundary was last tried, and when a tenant was last read as another.
+SELECT checked_at, reached_at FROM control.read_isolation_check()
+
+-- name: sees_tenant
+-- A tenant's row in `control`, for who sees it.
+SELECT tenant_id FROM control.tenant WHERE tenant_id = %(tenant_id)s

@@ -288,6 +288,27 @@ $$;
 
 ALTER FUNCTION control.drop_key(key text) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    UPDATE control.isolation_check c
+    SET holder = NULL, lease_until = NULL, ended_at = clock_timestamp(),
+        after_tenant = coalesce(last, c.after_tenant),
+        checked_at = CASE WHEN held + reached > 0 THEN clock_timestamp() ELSE c.checked_at END,
+        reached_at = CASE WHEN reached > 0 THEN clock_timestamp() ELSE c.reached_at END
+    WHERE c.holder = by_whom;
+    IF NOT FOUND THEN RETURN false; END IF;
+    INSERT INTO control.audit_events (action, detail)
+    VALUES ('isolation.checked', jsonb_build_object('held', held, 'reached', reached, 'failed', failed));
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) RETURNS TABLE(released boolean, opened_seconds double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -444,6 +465,30 @@ $$;
 
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) RETURNS TABLE(tenant_id uuid, schema_name text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    last uuid;
+BEGIN
+    PERFORM control.check_no_tenant();
+    UPDATE control.isolation_check c
+    SET holder = by_whom,
+        lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 3600) * interval '1 second'
+    WHERE (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
+      AND (c.ended_at IS NULL OR c.ended_at <= clock_timestamp() - every_seconds * interval '1 second')
+    RETURNING c.after_tenant INTO last;
+    IF NOT FOUND THEN RETURN; END IF;
+    RETURN QUERY
+    SELECT t.tenant_id, t.schema_name FROM control.tenant t
+    ORDER BY coalesce(t.tenant_id > last, true) DESC, t.tenant_id LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.hold_key() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -552,6 +597,18 @@ END
 $$;
 
 ALTER FUNCTION control.read_fleet() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_isolation_check() RETURNS TABLE(checked_at timestamp with time zone, reached_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY SELECT c.checked_at, c.reached_at FROM control.isolation_check c;
+END
+$$;
+
+ALTER FUNCTION control.read_isolation_check() OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.read_keys() RETURNS TABLE(key_id text, seen_at timestamp with time zone, primary_at timestamp with time zone, dropped_at timestamp with time zone, age_seconds double precision, tenants bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -857,6 +914,19 @@ CREATE TABLE control.instance_pace (
 
 ALTER TABLE ONLY control.instance_pace FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE control.isolation_check (
+    only_row boolean DEFAULT true NOT NULL,
+    holder text,
+    lease_until timestamp with time zone,
+    ended_at timestamp with time zone,
+    after_tenant uuid,
+    checked_at timestamp with time zone,
+    reached_at timestamp with time zone,
+    CONSTRAINT isolation_check_only_row CHECK (only_row)
+);
+
+ALTER TABLE ONLY control.isolation_check FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.process (
     process_id uuid NOT NULL,
     kind text NOT NULL,
@@ -1011,6 +1081,9 @@ ALTER TABLE ONLY control.instance_breaker
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_pkey PRIMARY KEY (tenant_id);
 
+ALTER TABLE ONLY control.isolation_check
+    ADD CONSTRAINT isolation_check_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY control.process
     ADD CONSTRAINT process_pkey PRIMARY KEY (process_id);
 
@@ -1106,6 +1179,8 @@ CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true);
 
+CREATE POLICY fleet ON control.isolation_check TO zaptik_fleet USING (true);
+
 CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true);
@@ -1119,6 +1194,8 @@ CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true);
 ALTER TABLE control.instance_breaker ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.isolation_check ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT
    FROM control.run r
@@ -1149,6 +1226,8 @@ CREATE POLICY owner ON control.deployment_key TO zaptik_owner USING (true);
 CREATE POLICY owner ON control.instance_breaker TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.isolation_check TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
 
@@ -1211,6 +1290,9 @@ GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
 REVOKE ALL ON FUNCTION control.drop_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.drop_key(key text) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app;
 
@@ -1222,6 +1304,9 @@ GRANT ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome te
 
 REVOKE ALL ON FUNCTION control.fold_requests(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.fold_requests(batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.hold_key() FROM PUBLIC;
 
@@ -1235,6 +1320,9 @@ GRANT ALL ON FUNCTION control.promote_key(key text) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_fleet() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_fleet() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_isolation_check() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_isolation_check() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_keys() TO zaptik_app;
@@ -1309,6 +1397,8 @@ GRANT UPDATE(dropped_at) ON TABLE control.deployment_key TO zaptik_fleet;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE control.instance_breaker TO zaptik_fleet;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE control.instance_pace TO zaptik_app;
+
+GRANT SELECT,UPDATE ON TABLE control.isolation_check TO zaptik_fleet;
 
 GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
 GRANT SELECT ON TABLE control.process TO zaptik_fleet;

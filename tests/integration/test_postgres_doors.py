@@ -32,6 +32,9 @@ FOR_ALL = {
     "register_key": "control.register_key('k-door')",
     "promote_key": "control.promote_key('k-door')",
     "drop_key": "control.drop_key('k-door')",
+    "hold_isolation_check": "control.hold_isolation_check('x', 0, 0, 1)",
+    "end_isolation_check": "control.end_isolation_check('x', NULL, 0, 0, 0)",
+    "read_isolation_check": "control.read_isolation_check()",
     "tenants_to_rewrap": "control.tenants_to_rewrap('k-door', NULL, 0)",
 }
 FOR_ONE = {

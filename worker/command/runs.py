@@ -11,12 +11,19 @@ from rich.console import Group
 
 from jobs.errors import DatabaseAway, RunEnded, TenantPaused, UnknownRun, WrongArguments
 from worker.command.database import ask_as_app
-from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
+from worker.command.documents import (
+    describe_isolation,
+    describe_process,
+    describe_run,
+    describe_tenant_status,
+    exit_code_of,
+)
 from worker.command.following import ENDED, Follower, Teller, refuse_paused
 from worker.command.output import Output, align
 from worker.command.terminal import draw_fleet, telling, watch
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection
+from worker.postgres.isolation import read_check
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
@@ -113,17 +120,19 @@ def _read_status(settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any
 
     async def read(
         connection: Connection,
-    ) -> tuple[list[dict[str, Any]], dict[str, int], list[dict[str, Any]]]:
-        fleet = await reading.read_fleet(connection)
-        return fleet, await reading.count_runs(connection), await reading.read_processes(connection)
+    ) -> tuple[list[dict[str, Any]], dict[str, int], list[dict[str, Any]], dict[str, str | None]]:
+        fleet, counts = await reading.read_fleet(connection), await reading.count_runs(connection)
+        isolation = describe_isolation(*await read_check(connection))
+        return fleet, counts, await reading.read_processes(connection), isolation
 
-    fleet, counts, processes = ask_as_app(settings, read)
+    fleet, counts, processes, isolation = ask_as_app(settings, read)
     seen = [describe_process(row) for row in processes]
     document = {
         "tenants": [describe_tenant_status(row) for row in fleet],
         "queue": {state: counts.get(state, 0) for state in ("asked", "requested", "running")},
         "workers": [row for row in seen if row["kind"] == "worker"],
         "schedulers": [row for row in seen if row["kind"] == "scheduler"],
+        "isolation": isolation,
     }
     return document, fleet
 
@@ -149,7 +158,16 @@ def _tell_fleet(document: Mapping[str, Any]) -> list[str]:
     return [
         f"queue: {queue['asked']} asked for, {queue['requested']} requested, {queue['running']} running",
         f"processes: {len(document['workers'])} workers, {len(document['schedulers'])} schedulers",
+        _tell_isolation(document["isolation"]),
     ]
+
+
+def _tell_isolation(isolation: Mapping[str, str | None]) -> str:
+    """Say when the tenants' boundary was last tried; who was reached is said before all else."""
+    checked = f"last tried {isolation['checked_at'] or 'never'}"
+    if reached := isolation["reached_at"]:
+        return f"isolation: a tenant was READ AS ANOTHER at {reached}, {checked}: docs/runbooks/isolation-reached.md"
+    return f"isolation: no tenant was read as another, {checked}"
 
 
 async def _find_runnable(connection: Connection, name: str) -> Tenant:

@@ -70,7 +70,7 @@ class Process:
         self.stopping = threading.Event()
         self._awake = threading.Event()
         self.doorbell = Doorbell(settings.require_redis_url(), ca_file=settings.redis_ca_file)
-        self._database_url = settings.require_database_url()
+        settings.require_database_url()  # asked for again each time: no attribute holds the password in clear
         self._signal = ""
         self._away: dict[str, float] = {}
         self.drained = True
@@ -114,7 +114,7 @@ class Process:
         """Ask the database something on a short connection of its own."""
 
         async def asked() -> T:
-            async with open_connection(self._database_url, purpose=purpose) as connection:
+            async with open_connection(self.settings.require_database_url(), purpose=purpose) as connection:
                 return await question(connection)
 
         return asyncio.run(asked())

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
 from jobs.rounds import plan_pause
+from worker.fleet.isolation import IsolationTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
 from worker.fleet.waking import listening
 from worker.postgres import keys, reading, runs
 from worker.postgres.connection import Connection
+from worker.postgres.isolation import read_check
 from worker.postgres.runs import Round
 from worker.settings import Settings
 from worker.telemetry import FleetFigures
@@ -41,7 +43,7 @@ def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
     rang_at = -math.inf
-    retention = RetentionTurns(process)
+    retention, isolation = RetentionTurns(process), IsolationTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
@@ -53,6 +55,7 @@ def _schedule(process: Process) -> None:
             if _do_round(process, can_ring=away is None):
                 rang_at = time.monotonic()
             retention.take()
+            isolation.take()
         except (DatabaseAway, QueueAway) as gone:
             away = gone
         if away is None:
@@ -116,6 +119,7 @@ async def read_figures(connection: Connection) -> FleetFigures:
     """Read how the fleet stands."""
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
+    checked_at, reached_at = await read_check(connection)
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
     return FleetFigures(
         runs=await reading.count_runs(connection),
@@ -127,4 +131,6 @@ async def read_figures(connection: Connection) -> FleetFigures:
         quarantined=sum(row["last_state"] == "quarantined" for row in fleet),
         keys_in_use=len(in_use),
         oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
+        isolation_checked_at=checked_at,
+        isolation_reached_at=reached_at,
     )

@@ -107,6 +107,7 @@ async def _migrate_control(
 
     What was mended goes to `mended`; nothing is where that is None.
     """
+    _check_encoding(connection)
     await run_script(connection, f"SET lock_timeout = '{_LOCK_SECONDS}s'")  # any session can hold the lock
     await run_script(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
@@ -121,6 +122,16 @@ async def _migrate_control(
     finally:
         await run_script(connection, f"SELECT pg_advisory_unlock({_LOCK})")
     return version
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Refuse a database that cannot hold every name, or in which text is but bytes (SQL_ASCII)."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseUnsafe(
+            f"The database has the encoding {encoding} and must have UTF8: create it anew, with "
+            "`createdb --encoding=UTF8 --template=template0`."
+        )
 
 
 async def _assert_roles(connection: Connection, *, app_url: str | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ _FATES: Final = ("deleted", "hidden", "unknown")
 _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running")
 _BREAKERS: Final = ("closed", "open", "half_open")
+_ISOLATION_OUTCOMES: Final = ("held", "reached", "failed")
 _TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
 
 
@@ -40,7 +42,8 @@ class FleetFigures:
     tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
     for its turn to be taken up or for a worker.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
-    them has.
+    them has. `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
+    was last read as another; None for never.
     """
 
     runs: Mapping[str, int]
@@ -52,6 +55,8 @@ class FleetFigures:
     quarantined: int
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
+    isolation_checked_at: datetime | None = None
+    isolation_reached_at: datetime | None = None
 
 
 class Metrics:
@@ -227,15 +232,27 @@ class Metrics:
             "Runs whose worker fell silent and that were offered again.",
             registry=self.registry,
         )
-        show = self._add_fleet_gauges()
+        checks = Counter(
+            "zaptik_isolation_checks", "Tenants that were tried to be read as another, by what came of it.",
+            ("outcome",), registry=self.registry,
+        )  # fmt: skip
+        for outcome in _ISOLATION_OUTCOMES:
+            checks.labels(outcome)
+        show, show_isolation = self._add_fleet_gauges(), self._add_isolation_gauges()
+
+        def checked(event: Event) -> None:
+            for outcome in _ISOLATION_OUTCOMES:
+                checks.labels(outcome).inc(_number(event, outcome))
 
         def ticked(_: Event) -> None:
             tick.set_to_current_time()
             if self._fleet is not None:
                 show(self._fleet)
+                show_isolation(self._fleet)
 
         self._on(events.SCHEDULER_TICKED, ticked)
         self._on(events.RUN_RESCUED, lambda _: rescued.inc())
+        self._on(events.ISOLATION_CHECKED, checked)
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
 
@@ -292,6 +309,27 @@ class Metrics:
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
+
+        return show
+
+    def _add_isolation_gauges(self) -> Callable[[FleetFigures], None]:
+        checked = Gauge(
+            "zaptik_isolation_last_check_timestamp_seconds",
+            "When the tenants' boundary was last tried by any scheduler; 0 for never.",
+            registry=self.registry,
+        )
+        reached = Gauge(
+            "zaptik_isolation_last_reached_timestamp_seconds",
+            "When a tenant was last read as another; 0 for never.",
+            registry=self.registry,
+        )
+
+        def show(figures: FleetFigures) -> None:
+            for gauge, moment in (
+                (checked, figures.isolation_checked_at),
+                (reached, figures.isolation_reached_at),
+            ):
+                gauge.set(moment.timestamp() if moment else 0)
 
         return show
 
