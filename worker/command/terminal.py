@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.export.inert import show_text, spell_text
+from jobs.surface import read_surface
 from worker.command.output import Output
 
 _LINES_AROUND: Final = 8  # header, summary and prompt
@@ -40,14 +41,14 @@ def guess_left(done: int, expected: int | None, elapsed_seconds: float) -> float
     return elapsed_seconds * (expected - done) / done
 
 
-def name_phase(run: Mapping[str, Any]) -> str:
-    """Name what a run is at: it waits, reads, or publishes once every table has a verdict."""
+def name_phase(run: Mapping[str, Any], *, tables: int) -> str:
+    """Name what a run is at: it waits, reads, or publishes once all `tables` have a verdict."""
     if run["state"] == "requested":
         return "to be tried again" if run["error"] else "waiting for a worker"
     if run["state"] != "running":
         return str(run["state"])
-    tables = run["tables"]
-    return "publishing" if tables and all(table["as_of"] for table in tables) else "reading"
+    judged = sum(table["verdict"] != "unknown" for table in run["tables"])
+    return "publishing" if judged >= tables else f"reading, {judged} of {tables} tables"
 
 
 @dataclass(slots=True)
@@ -82,6 +83,7 @@ class Bar:
         self._progress = progress
         self._task: TaskID = progress.add_task(tenant, total=None, phase="", requests=0, records=0, left="")
         self._expected: int | None = None
+        self._tables = len(read_surface().tables)
         self._told = ""
 
     def say(self, news: str) -> None:
@@ -99,7 +101,7 @@ class Bar:
             self._task,
             total=max(self._expected, run["requests"]) if self._expected else None,
             completed=run["requests"],
-            phase=name_phase(run),
+            phase=name_phase(run, tables=self._tables),
             requests=run["requests"],
             records=run["records"],
             left=f"about {left:.0f} s left" if left is not None else "",
