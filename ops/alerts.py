@@ -6,8 +6,9 @@ Every file there that ends in `rules.yaml` is one of rules, and has a `…rules_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,10 @@ def find_test_files() -> list[Path]:
     return sorted(FOLDER.glob("*_test.yaml"))
 
 
-def read_alerts() -> list[Alert]:
+@cache
+def read_alerts() -> tuple[Alert, ...]:
     """Read every alert, in the order of the files."""
-    return [
+    return tuple(
         Alert(
             name=rule["alert"],
             file=path.name,
@@ -73,22 +75,24 @@ def read_alerts() -> list[Alert]:
         )
         for path, rule in _read_rules()
         if "alert" in rule
-    ]
+    )
 
 
-def read_recorded() -> dict[str, str]:
+@cache
+def read_recorded() -> Mapping[str, str]:
     """Read what the rules record: the expression of each series by its name."""
     return {rule["record"]: rule["expr"] for _, rule in _read_rules() if "record" in rule}
 
 
-def read_cases() -> list[Case]:
+@cache
+def read_cases() -> tuple[Case, ...]:
     """Read every question of the tests."""
-    return [
+    return tuple(
         Case(alert=asked["alertname"], file=path.name, fires=bool(asked["exp_alerts"]))
         for path in find_test_files()
         for test in yaml.safe_load(path.read_text("utf-8"))["tests"]
         for asked in test.get("alert_rule_test", ())
-    ]
+    )
 
 
 def name_series(expr: str) -> set[str]:

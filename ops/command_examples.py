@@ -12,6 +12,7 @@ from jobs.surface import read_surface
 from jobs.verdict import Verdict
 from worker.command.documents import (
     describe_examination,
+    describe_isolation,
     describe_process,
     describe_run,
     describe_tenant_status,
@@ -70,4 +71,5 @@ def example_status() -> dict[str, object]:
         "queue": {"asked": 0, "requested": 0, "running": 0},
         "workers": [describe_process({**process, **times, "kind": "worker", "threads": 4})],
         "schedulers": [describe_process({**process, **times, "kind": "scheduler", "threads": 1})],
+        "isolation": describe_isolation(_MOMENT, None),
     }

@@ -1,4 +1,4 @@
-"""A throw-away certificate authority and one server certificate of it, valid for a day."""
+"""A throw-away certificate authority and server certificates of it, valid for a day unless said."""
 
 from __future__ import annotations
 
@@ -32,28 +32,45 @@ class Certificates:
     key_file: Path
 
 
+class Authority:
+    """An authority that lives as long as this object: its key is kept nowhere."""
+
+    def __init__(self, *, valid: dt.timedelta = VALID) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._valid = valid
+        self._certificate = _build_authority(self._key, valid=valid)
+
+    def write(
+        self, folder: Path, *, hosts: Sequence[str] = (), age: dt.timedelta = dt.timedelta()
+    ) -> Certificates:
+        """Write our certificate and a server's, for loopback and `hosts`, as if issued `age` ago."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        server = _build_server(
+            key.public_key(),
+            names=[_parse_host(host) for host in dict.fromkeys((*ALWAYS, *hosts))],
+            issued=dt.datetime.now(dt.UTC) - age,
+            valid=self._valid,
+            issuer=self._certificate,
+            issuer_key=self._key,
+        )
+        written = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+        written.ca_file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        written.cert_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
+        _write_key(written.key_file, key)
+        return written
+
+
 def write_certificates(
     folder: Path, *, hosts: Sequence[str] = (), age: dt.timedelta = dt.timedelta()
 ) -> Certificates:
-    """Write an authority and a server certificate for loopback and `hosts` (names or addresses).
+    """Write an authority of its own and a server certificate for loopback and `hosts` (names or addresses).
 
     The server's is as if issued `age` ago: it has expired where that is more than a day.
     """
-    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = _build_authority(authority_key)
-    names = [_parse_host(host) for host in dict.fromkeys((*ALWAYS, *hosts))]
-    issued = dt.datetime.now(dt.UTC) - age
-    server = _build_server(
-        server_key.public_key(), names=names, issued=issued, issuer=authority, issuer_key=authority_key
-    )
-    written = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    written.ca_file.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    written.cert_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    _write_key(written.key_file, server_key)
-    return written
+    return Authority().write(folder, hosts=hosts, age=age)
 
 
-def _build_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def _build_authority(key: ec.EllipticCurvePrivateKey, *, valid: dt.timedelta) -> x509.Certificate:
     name = _build_name("Zaptik local authority")
     builder = _start_certificate(
         subject=name,
@@ -61,6 +78,7 @@ def _build_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         public_key=key.public_key(),
         issuer_key=key,
         issued=dt.datetime.now(dt.UTC),
+        valid=valid,
     )
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder.add_extension(_build_usage(**FOR_SIGNING), critical=True).sign(key, hashes.SHA256())
@@ -71,6 +89,7 @@ def _build_server(
     *,
     names: Sequence[x509.GeneralName],
     issued: dt.datetime,
+    valid: dt.timedelta,
     issuer: x509.Certificate,
     issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
@@ -80,6 +99,7 @@ def _build_server(
         public_key=public_key,
         issuer_key=issuer_key,
         issued=issued,
+        valid=valid,
     )
     serving = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     return (
@@ -98,6 +118,7 @@ def _start_certificate(
     public_key: ec.EllipticCurvePublicKey,
     issuer_key: ec.EllipticCurvePrivateKey,
     issued: dt.datetime,
+    valid: dt.timedelta,
 ) -> x509.CertificateBuilder:
     # Python 3.13's default context (VERIFY_X509_STRICT) wants both key identifiers.
     by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
@@ -105,7 +126,7 @@ def _start_certificate(
         x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(issued - CLOCK_SKEW)
-        .not_valid_after(issued + VALID)
+        .not_valid_after(issued + valid)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(by, critical=False)
     )

@@ -69,6 +69,9 @@ ALTER TABLE {tenant}.finding_history OWNER TO zaptik_owner
 ALTER TABLE {tenant}.gone ENABLE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.gone FORCE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.gone OWNER TO zaptik_owner
+ALTER TABLE {tenant}.isolation_canary ENABLE ROW LEVEL SECURITY
+ALTER TABLE {tenant}.isolation_canary FORCE ROW LEVEL SECURITY
+ALTER TABLE {tenant}.isolation_canary OWNER TO zaptik_owner
 ALTER TABLE {tenant}.missing ENABLE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.missing FORCE ROW LEVEL SECURITY
 ALTER TABLE {tenant}.missing OWNER TO zaptik_owner
@@ -148,6 +151,7 @@ CREATE POLICY tenant ON {tenant}.finding TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.finding_basis TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.finding_history TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.gone TO {tenant} USING (true)
+CREATE POLICY tenant ON {tenant}.isolation_canary FOR SELECT TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.missing TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.node TO {tenant} USING (true)
 CREATE POLICY tenant ON {tenant}.node_history TO {tenant} USING (true)
@@ -259,6 +263,7 @@ GRANT SELECT ON TABLE {tenant}.graph_v1_revisions TO {reader}
 GRANT SELECT ON TABLE {tenant}.graph_v1_revisions TO {tenant}
 GRANT SELECT ON TABLE {tenant}.graph_v1_tables TO {reader}
 GRANT SELECT ON TABLE {tenant}.graph_v1_tables TO {tenant}
+GRANT SELECT ON TABLE {tenant}.isolation_canary TO {tenant}
 GRANT SELECT ON TABLE {tenant}.missing TO {tenant}
 GRANT SELECT ON TABLE {tenant}.node TO {reader}
 GRANT SELECT ON TABLE {tenant}.node TO {tenant}

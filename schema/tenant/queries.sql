@@ -1006,3 +1006,7 @@ WITH old AS (
     DELETE FROM {tenant}.table_read WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1
 )
 SELECT count(*) AS reads FROM gone
+
+-- name: read_marker
+-- The marked row by which schedulers see whether another tenant can be read.
+SELECT marker FROM {tenant}.isolation_canary

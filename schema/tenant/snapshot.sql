@@ -1013,6 +1013,14 @@ CREATE VIEW tenant_example.graph_v1_feed WITH (security_invoker='true') AS
    FROM (tenant_example.feed f
      CROSS JOIN tenant_example.reference r);
 
+CREATE TABLE tenant_example.isolation_canary (
+    is_the_one boolean DEFAULT true NOT NULL,
+    marker uuid DEFAULT gen_random_uuid() NOT NULL,
+    CONSTRAINT isolation_canary_is_one_row CHECK (is_the_one)
+);
+
+ALTER TABLE ONLY tenant_example.isolation_canary FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE tenant_example.missing (
     node_id text NOT NULL COLLATE pg_catalog."C",
     fate text NOT NULL,
@@ -1110,6 +1118,9 @@ ALTER TABLE ONLY tenant_example.finding
 ALTER TABLE ONLY tenant_example.gone
     ADD CONSTRAINT gone_pkey PRIMARY KEY (run_id, table_name, sys_id);
 
+ALTER TABLE ONLY tenant_example.isolation_canary
+    ADD CONSTRAINT isolation_canary_pkey PRIMARY KEY (is_the_one);
+
 ALTER TABLE ONLY tenant_example.missing
     ADD CONSTRAINT missing_pkey PRIMARY KEY (node_id);
 
@@ -1185,6 +1196,8 @@ ALTER TABLE tenant_example.finding_basis ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenant_example.finding_history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.gone ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tenant_example.isolation_canary ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE tenant_example.missing ENABLE ROW LEVEL SECURITY;
 
@@ -1273,6 +1286,8 @@ CREATE POLICY tenant ON tenant_example.finding_basis TO tenant_example USING (tr
 CREATE POLICY tenant ON tenant_example.finding_history TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.gone TO tenant_example USING (true);
+
+CREATE POLICY tenant ON tenant_example.isolation_canary FOR SELECT TO tenant_example USING (true);
 
 CREATE POLICY tenant ON tenant_example.missing TO tenant_example USING (true);
 
@@ -1452,6 +1467,8 @@ GRANT SELECT ON TABLE tenant_example.reference TO tenant_example;
 
 GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO tenant_example;
 GRANT SELECT ON TABLE tenant_example.graph_v1_feed TO reader_example;
+
+GRANT SELECT ON TABLE tenant_example.isolation_canary TO tenant_example;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE tenant_example.missing TO tenant_example;
 

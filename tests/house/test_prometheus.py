@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ops.alerts import find_rule_files, find_test_files
+from ops.dashboards.catalogue import build_dashboards
 
 PROMTOOL_VARIABLE = "ZAPTIK_TEST_PROMTOOL"
 
@@ -41,3 +43,14 @@ def test_a_file_of_rules_is_one(promtool: str, path: Path) -> None:
 def test_each_alert_fires_when_it_should_and_is_silent_when_not(promtool: str, path: Path) -> None:
     """Some seconds: two of the alerts wait for a day, and promtool evaluates all of it."""
     assert run(promtool, "test", "rules", str(path)) == ""
+
+
+def test_every_query_of_a_dashboard_is_promql(promtool: str, tmp_path: Path) -> None:
+    exprs = {query.expr for board in build_dashboards() for panel in board.panels for query in panel.queries}
+    rules = [
+        {"record": f"query:{number}", "expr": expr.replace("$__rate_interval", "5m")}
+        for number, expr in enumerate(sorted(exprs))
+    ]
+    path = tmp_path / "queries.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), "utf-8")
+    assert run(promtool, "check", "rules", str(path)) == ""

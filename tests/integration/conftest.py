@@ -36,7 +36,7 @@ _FINGERPRINT = """SELECT md5(string_agg(line, E'\n' ORDER BY line)) AS fingerpri
     UNION ALL SELECT t::text FROM {tenant}.staged_page t UNION ALL SELECT t::text FROM {tenant}.gone t
     UNION ALL SELECT t::text FROM {tenant}.missing t UNION ALL SELECT t::text FROM {tenant}.record t
     UNION ALL SELECT t::text FROM {tenant}.table_state t UNION ALL SELECT t::text FROM {tenant}.described t
-    UNION ALL SELECT t::text FROM {tenant}.reference t
+    UNION ALL SELECT t::text FROM {tenant}.reference t UNION ALL SELECT t::text FROM {tenant}.isolation_canary t
     UNION ALL SELECT t::text FROM {tenant}.finding t
     UNION ALL SELECT t::text FROM {tenant}.finding_history t UNION ALL SELECT t::text FROM {tenant}.finding_basis t
     UNION ALL SELECT t::text FROM control.tenant t WHERE tenant_id = %s

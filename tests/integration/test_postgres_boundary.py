@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 TENANT_TABLES = (
     "schema_version", "node", "edge", "node_history", "edge_history", "revision", "feed", "table_read", "staged_page",
     "gone", "missing", "record", "table_state", "described", "reference", "finding", "finding_history",
-    "finding_basis", "retention",
+    "finding_basis", "retention", "isolation_canary",
 )  # fmt: skip
 VIEWS = (
     "graph_v1_revisions", "graph_v1_tables", "graph_v1_nodes", "graph_v1_edges", "graph_v1_feed", "graph_v1_findings",

@@ -95,6 +95,20 @@ async def test_a_second_deployment_on_the_same_server_is_refused_and_told_of_the
         assert await cursor.fetchall() == [{"made": None}]
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_database_that_cannot_hold_every_name_is_refused_before_anything_is_made(
+    encoding: str, own_server: EmbeddedPostgres
+) -> None:
+    name = f"encoded_{secrets.token_hex(4)}"
+    async with open_connection(own_server.admin_url(), purpose="test") as admin:
+        await admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(DatabaseUnsafe, match=f"encoding {encoding} and must have UTF8: .*createdb"):
+        await migrate_all(Deployment(own_server.admin_url(name), own_server.admin_url(name)))
+    async with open_connection(own_server.admin_url(), purpose="test") as admin:
+        cursor = await admin.execute("SELECT to_regrole('zaptik_app') AS made")
+        assert await cursor.fetchall() == [{"made": None}]
+
+
 async def test_a_tenant_that_fails_is_told_and_the_others_are_brought_up(empty: Deployment) -> None:
     await migrate_all(empty)
     async with open_connection(empty.admin_url, purpose="test") as admin:

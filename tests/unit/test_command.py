@@ -12,7 +12,13 @@ import pytest
 from jobs.errors import WrongArguments
 from worker.command import main
 from worker.command.arguments import parse_arguments
-from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
+from worker.command.documents import (
+    describe_isolation,
+    describe_process,
+    describe_run,
+    describe_tenant_status,
+    exit_code_of,
+)
 from worker.command.output import Output, align, format_time
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -229,3 +235,4 @@ def test_a_tenants_status_and_a_process_are_described_as_promised() -> None:
         "started_at": NOON, "seen_at": NOON,
     }  # fmt: skip
     assert describe_process(process)["seen_at"] == "2026-11-24T12:00:00Z"
+    assert describe_isolation(NOON, None) == {"checked_at": "2026-11-24T12:00:00Z", "reached_at": None}

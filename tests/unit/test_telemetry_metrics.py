@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
@@ -81,8 +82,10 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
         processes={"worker": 2},
         breakers={"open": 1, "closed": 2},
         quarantined=1,
+        waiting=4,
         keys_in_use=2,
         oldest_key_seconds=86_400,
+        isolation_checked_at=datetime(2026, 11, 30, tzinfo=UTC),
     )
     metrics.set_fleet(figures)
     metrics.observe(Event(events.SCHEDULER_TICKED))
@@ -93,9 +96,12 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
     assert value(metrics, "zaptik_tenants_quarantined") == 1
     assert value(metrics, "zaptik_tenants", state="active") == 3
     assert value(metrics, "zaptik_tenants", state="paused") == 0
+    assert value(metrics, "zaptik_tenants_waiting") == 4
     assert value(metrics, "zaptik_oldest_due_seconds") == 9
     assert value(metrics, "zaptik_keys_in_use") == 2
     assert value(metrics, "zaptik_oldest_key_age_seconds") == 86_400
+    assert value(metrics, "zaptik_isolation_last_check_timestamp_seconds") == 1_795_996_800
+    assert value(metrics, "zaptik_isolation_last_reached_timestamp_seconds") == 0
     assert value(metrics, "zaptik_processes", kind="worker") == 2
     assert value(metrics, "zaptik_processes", kind="scheduler") == 0
     assert value(metrics, "zaptik_tenant_staleness_ratio_count") == 3
@@ -115,6 +121,14 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
     metrics.observe(Event(events.SCHEDULER_TICKED))
     assert value(metrics, "zaptik_runs", state="running") == 0
     assert value(metrics, "zaptik_tenant_staleness_ratio_count") == 0
+
+
+def test_tries_of_the_boundary_are_counted_by_what_came_of_them() -> None:
+    metrics = make("scheduler")
+    outcomes = ("held", "reached", "failed")
+    assert [value(metrics, "zaptik_isolation_checks_total", outcome=each) for each in outcomes] == [0, 0, 0]
+    metrics.observe(Event(events.ISOLATION_CHECKED, {"held": 48, "reached": 1, "failed": 1, "seconds": 0.5}))
+    assert [value(metrics, "zaptik_isolation_checks_total", outcome=each) for each in outcomes] == [48, 1, 1]
 
 
 @pytest.mark.parametrize("process", ["worker", "scheduler"])

@@ -20,6 +20,7 @@ from worker.command import (
     graph_explain,
     graph_export,
     keys,
+    offboarding,
     processes,
     retention,
     revisions,
@@ -79,7 +80,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_consumers(verbs)
     _add_audit(verbs)
     retained = _add_family(verbs, "retention", "what is kept, and for how long")
-    _add(retained, "run", retention.run, "let revisions go that are older than ZAPTIK_REVISION_RETENTION")
+    _add(
+        retained,
+        "run",
+        retention.run,
+        "let go what is older than is kept: revisions, runs, and months of the audit trail",
+    )
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -166,6 +172,42 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     for parser in (pause, resume, store):
         parser.add_argument("name", metavar="NAME")
+    _add_offboarding(family)
+
+
+def _add_offboarding(family: argparse._SubParsersAction[_Parser]) -> None:
+    leave = _add(
+        family,
+        "offboard",
+        offboarding.offboard,
+        "record a written request to delete a tenant, which stops it at once, or delete it",
+    )
+    leave.add_argument("name", metavar="NAME", nargs="?", help="the tenant")
+    leave.add_argument(
+        "--reference", metavar="TEXT", help="of the written request; it stays in the audit trail"
+    )
+    leave.add_argument("--now", action="store_true", help="delete it at once, for good")
+    leave.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="with --now: write the certificate to FILE"
+    )
+    leave.add_argument("--cancel", action="store_true", help="call the request off, while nothing is deleted")
+    leave.add_argument(
+        "--due", action="store_true", help="delete all tenants that must be gone within a week; call it daily"
+    )
+    leave.add_argument(
+        "--certificates",
+        type=Path,
+        metavar="FOLDER",
+        help="with --due: write each one's certificate to FOLDER",
+    )
+    papers = _add_family(family, "certificate", "what proves a deletion")
+    verify = _add(
+        papers, "verify", offboarding.verify_certificate, "check that a certificate is what was signed"
+    )
+    verify.add_argument("file", type=Path, metavar="FILE", help="as `tenant offboard` wrote it")
+    verify.add_argument(
+        "--keys", type=Path, metavar="FILE", help="the public keys; those of ZAPTIK_AUDIT_KEY_FILE otherwise"
+    )
 
 
 def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -89,7 +89,13 @@ def describe_tenant_status(row: Mapping[str, Any]) -> dict[str, Any]:
         "last_state": row["last_state"],
         "breaker": row["breaker"],
         "last_error": row["last_error"],
+        "due_at": format_time(row.get("due_at")),
     }
+
+
+def describe_isolation(checked_at: datetime | None, reached_at: datetime | None) -> dict[str, str | None]:
+    """Give what became of trying the tenants' boundary as `status --json` prints it."""
+    return {"checked_at": format_time(checked_at), "reached_at": format_time(reached_at)}
 
 
 def describe_process(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,10 +18,18 @@ from jobs.errors import (
     WorkerAway,
 )
 from worker.command.database import ask_as_app
-from worker.command.documents import describe_process, describe_run, describe_tenant_status, exit_code_of
+from worker.command.documents import (
+    describe_isolation,
+    describe_process,
+    describe_run,
+    describe_tenant_status,
+    exit_code_of,
+)
 from worker.command.output import Output, align
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection
+from worker.postgres.isolation import read_check
+from worker.postgres.offboarding import read_offboardings
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
@@ -97,11 +105,14 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
 
     async def read(
         connection: Connection,
-    ) -> tuple[list[dict[str, Any]], dict[str, int], list[dict[str, Any]]]:
-        fleet = await reading.read_fleet(connection)
-        return fleet, await reading.count_runs(connection), await reading.read_processes(connection)
+    ) -> tuple[list[dict[str, Any]], dict[str, int], list[dict[str, Any]], dict[str, str | None]]:
+        fleet, counts = await reading.read_fleet(connection), await reading.count_runs(connection)
+        due = {one.tenant_id: one.due_at for one in await read_offboardings(connection)}
+        fleet = [{**row, "due_at": due.get(row["tenant_id"])} for row in fleet]
+        isolation = describe_isolation(*await read_check(connection))
+        return fleet, counts, await reading.read_processes(connection), isolation
 
-    fleet, counts, processes = ask_as_app(settings, read)
+    fleet, counts, processes, isolation = ask_as_app(settings, read)
     described = [describe_tenant_status(row) for row in fleet]
     queue = {state: counts.get(state, 0) for state in ("asked", "requested", "running")}
     seen = [describe_process(row) for row in processes]
@@ -112,6 +123,7 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
             "queue": queue,
             "workers": by_kind["worker"],
             "schedulers": by_kind["scheduler"],
+            "isolation": isolation,
         }
     )
     columns = ("tenant", "state", "revision", "as_of", "staleness_seconds")
@@ -121,13 +133,23 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
             *(f"{row['tenant']}: {why}" for row in described if (why := _tell_trouble(row))),
             f"queue: {queue['asked']} asked for, {queue['requested']} requested, {queue['running']} running",
             f"processes: {len(by_kind['worker'])} workers, {len(by_kind['scheduler'])} schedulers",
+            _tell_isolation(isolation),
         ]
     )
     return 0
 
 
+def _tell_isolation(isolation: dict[str, str | None]) -> str:
+    """Say when the tenants' boundary was last tried; who was reached is said before all else."""
+    checked = f"last tried {isolation['checked_at'] or 'never'}"
+    if reached := isolation["reached_at"]:
+        return f"isolation: a tenant was READ AS ANOTHER at {reached}, {checked}: docs/runbooks/isolation-reached.md"
+    return f"isolation: no tenant was read as another, {checked}"
+
+
 async def _find_runnable(connection: Connection, name: str) -> Tenant:
     tenant = await tenants.find_tenant(connection, name)
+    tenants.refuse_leaving(tenant)
     if tenant.state == "awaiting_credentials":
         raise TenantPaused(f"{name} has no credentials yet: `zaptik credential set {name} --client-id ID`.")
     if tenant.state == "paused":
@@ -190,6 +212,7 @@ class _Follower:
 
     async def _check_held(self) -> None:
         tenant = await tenants.find_tenant(self._connection, self._tenant.name)
+        tenants.refuse_leaving(tenant)
         if tenant.state == "paused":
             await _refuse_paused(self._connection, tenant)
 
@@ -230,6 +253,8 @@ def _tell_error(error: dict[str, Any]) -> str:
 
 
 def _tell_trouble(row: dict[str, Any]) -> str:
+    if row["state"] == "offboarding":
+        return f"leaves: it must be deleted by {row['due_at']}"
     if row["state"] == "paused":
         return f"paused: {row['reason']}"
     if row["last_state"] == "quarantined":

@@ -24,6 +24,7 @@ from jobs.errors import DatabaseAway, Failure, QueueAway
 from jobs.events import (
     DEPENDENCY_AWAY,
     DEPENDENCY_BACK,
+    GAP_ACCEPTED,
     METRICS_LISTENING,
     PROCESS_STARTED,
     PROCESS_STOPPED,
@@ -31,6 +32,7 @@ from jobs.events import (
     Event,
     EventKind,
 )
+from jobs.gaps import GAPS
 from worker.postgres import reading
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.safety import check_database
@@ -70,7 +72,7 @@ class Process:
         self.stopping = threading.Event()
         self._awake = threading.Event()
         self.doorbell = Doorbell(settings.require_redis_url(), ca_file=settings.redis_ca_file)
-        self._database_url = settings.require_database_url()
+        settings.require_database_url()  # asked for again each time: no attribute holds the password in clear
         self._signal = ""
         self._away: dict[str, float] = {}
         self.drained = True
@@ -114,7 +116,7 @@ class Process:
         """Ask the database something on a short connection of its own."""
 
         async def asked() -> T:
-            async with open_connection(self._database_url, purpose=purpose) as connection:
+            async with open_connection(self.settings.require_database_url(), purpose=purpose) as connection:
                 return await question(connection)
 
         return asyncio.run(asked())
@@ -154,7 +156,10 @@ class Process:
         wait_seconds = _FIRST_WAIT_SECONDS
         while not self.stopping.is_set():
             try:
-                self.ask(check_database, purpose="check")
+                gaps = self.ask(
+                    lambda connection: check_database(connection, accepted_gaps=self.settings.accepted_gaps),
+                    purpose="check",
+                )
                 for check in checks:
                     self.ask(check, purpose="check")
                 self.report()
@@ -165,6 +170,8 @@ class Process:
                 wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
             else:
                 self.become_ready()
+                for gap in gaps:
+                    self.tell(GAP_ACCEPTED, gap=gap, leaves=GAPS[gap])
                 described = self.self_description
                 self.tell(PROCESS_STARTED, process=self.kind, version=described.version, pid=described.pid)
                 return True

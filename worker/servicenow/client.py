@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,7 +76,7 @@ class Client:
         self,
         wire: Wire,
         *,
-        form: Mapping[str, str],
+        form: grant.Form,
         tokens: TokenStore,
         token_key: TokenKey,
         limits: Limits,
@@ -359,7 +359,7 @@ async def open_client(
     async with open_wire(origin, lookup=lookup, trust=trust, limits=limits) as wire:
         yield Client(
             wire,
-            form=grant.build_form(client_id=client_id, client_secret=client_secret),
+            form=grant.Form(client_id, client_secret),
             tokens=tokens,
             # The address is part of the key: a tenant that moves must not show its token to the new host.
             token_key=(*token_key, origin),

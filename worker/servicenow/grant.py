@@ -7,8 +7,9 @@ the server's trouble: the instance hides every reason, a wrong secret or a prope
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -37,9 +38,23 @@ class _Grant(msgspec.Struct):
 _DECODER: Final = msgspec.json.Decoder(_Grant, strict=False)  # some releases quote the number
 
 
-def build_form(*, client_id: str, client_secret: str) -> dict[str, str]:
-    """Build the form of the client credentials grant."""
-    return {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+@dataclass(frozen=True, slots=True, repr=False)
+class Form:
+    """The form of the client credentials grant. Neither shown nor pickled."""
+
+    client_id: str
+    client_secret: str
+
+    def __repr__(self) -> str:
+        return "Form(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials are not pickled")
+
+    def build(self) -> dict[str, str]:
+        """Give what is sent."""
+        asked = {"grant_type": "client_credentials"}
+        return {**asked, "client_id": self.client_id, "client_secret": self.client_secret}
 
 
 def parse_token(answer: Answer, asked: Asked) -> Token:

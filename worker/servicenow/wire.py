@@ -67,9 +67,11 @@ class Wire:
         sent = {"method": "GET", "params": question.parameters, "headers": bearer}
         return await self._exchange(question.path, sent, asked)
 
-    async def fetch_grant(self, form: Mapping[str, str], asked: Asked) -> Answer:
+    async def fetch_grant(self, form: grant.Form, asked: Asked) -> Answer:
         """POST the form that asks for a token; raises as `fetch_answer` does."""
-        return await self._exchange(grant.PATH, {"method": "POST", "data": dict(form), "headers": {}}, asked)
+        return await self._exchange(
+            grant.PATH, {"method": "POST", "data": form.build(), "headers": {}}, asked
+        )
 
     async def _exchange(self, path: str, sent: Mapping[str, Any], asked: Asked) -> Answer:
         failure: Failure
@@ -141,12 +143,7 @@ async def open_wire(
 ) -> AsyncIterator[Wire]:
     """Open the connections to a checked address and close them at the end."""
     options: dict[str, Any] = {
-        "transport": Transport(
-            trust=trust,
-            limits=httpx.Limits(
-                max_connections=limits.concurrency, max_keepalive_connections=limits.concurrency
-            ),
-        ),
+        "transport": Transport(trust=trust),
         "trust_env": False,  # no proxy and no .netrc from the environment
         "follow_redirects": False,
         "timeout": httpx.Timeout(None, connect=_CONNECT_SECONDS),

@@ -39,7 +39,7 @@ async def open_stored(
     stored = await tenants.read_credentials(connection, tenant_id)
     if stored is None:
         raise CredentialsMissing(
-            f"{tenant} has no credentials: store them with `zaptik credential set {tenant}`."
+            f"{tenant} has no credentials: store them with `zaptik credential set {tenant} --client-id ID`."
         )
     sealed = SealedCredentials(stored.wrapped_data_key, stored.key_id, stored.envelope, stored.version)
     credentials = _open_sealed(parts, sealed, tenant=str(tenant_id))

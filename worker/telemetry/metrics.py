@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 from jobs import events
 from jobs.events import Event
 from worker.telemetry.audit_metrics import add_audit_metrics
+from worker.telemetry.leaving_metrics import add_leaving_metrics
 from worker.telemetry.mishaps import add_keyring_failures, add_mishaps, begin_series
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
@@ -30,7 +32,8 @@ _FATES: Final = ("deleted", "hidden", "unknown")
 _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running")
 _BREAKERS: Final = ("closed", "open", "half_open")
-_TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
+_TENANT_STATES: Final = ("awaiting_credentials", "active", "paused", "offboarding")
+_ISOLATION_OUTCOMES: Final = ("held", "reached", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,15 @@ class FleetFigures:
     """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
 
     `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active
-    tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
-    for its turn to be taken up or for a worker.
+    tenant's age of its graph over its cadence; `waiting` counts the tenants that wait now, for their turn to be taken
+    up or for a worker, and `oldest_due_seconds` is how long the longest waiting one has waited.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
-    them has. `audit_unsealed` events of the audit trail are under no checkpoint, the oldest for
+    them has. `retention_overdue_seconds` is by subject for how long something that should have gone has not;
+    `offboardings` counts tenants that leave, by how near the date is by which they must be deleted.
+    `audit_unsealed` events of the audit trail are under no checkpoint, the oldest for
     `audit_oldest_seconds`; `audit_months_ahead` have a partition, in a row after this month.
+    `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
+    was last read as another; None for never.
     """
 
     runs: Mapping[str, int]
@@ -52,11 +59,16 @@ class FleetFigures:
     processes: Mapping[str, int]
     breakers: Mapping[str, int]
     quarantined: int
+    waiting: int = 0
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
+    retention_overdue_seconds: Mapping[str, float] = field(default_factory=dict)
+    offboardings: Mapping[str, int] = field(default_factory=dict)
     audit_unsealed: int = 0
     audit_oldest_seconds: float = 0.0
     audit_months_ahead: int = 0
+    isolation_checked_at: datetime | None = None
+    isolation_reached_at: datetime | None = None
 
 
 class Metrics:
@@ -232,14 +244,26 @@ class Metrics:
             "Runs whose worker fell silent and that were offered again.",
             registry=self.registry,
         )
-        show = self._add_fleet_gauges()
+        checks = Counter(
+            "zaptik_isolation_checks", "Tenants that were tried to be read as another, by what came of it.",
+            ("outcome",), registry=self.registry,
+        )  # fmt: skip
+        for outcome in _ISOLATION_OUTCOMES:
+            checks.labels(outcome)
+        show, show_isolation = self._add_fleet_gauges(), self._add_isolation_gauges()
+
+        def checked(event: Event) -> None:
+            for outcome in _ISOLATION_OUTCOMES:
+                checks.labels(outcome).inc(_number(event, outcome))
 
         def ticked(_: Event) -> None:
             tick.set_to_current_time()
             if self._fleet is not None:
                 show(self._fleet)
+                show_isolation(self._fleet)
 
         self._on(events.SCHEDULER_TICKED, ticked)
+        self._on(events.ISOLATION_CHECKED, checked)
         self._on(events.RUN_RESCUED, lambda _: rescued.inc())
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
@@ -266,6 +290,11 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        waiting = Gauge(
+            "zaptik_tenants_waiting",
+            "Tenants that could be served now and are not: their turn has come, or their run waits for a worker.",
+            registry=self.registry,
+        )
         due = Gauge(
             "zaptik_oldest_due_seconds",
             "How long the tenant that waits longest has waited for its turn, or for a worker.",
@@ -282,6 +311,7 @@ class Metrics:
             "For how long the oldest key in use has been wrapping data keys.",
             registry=self.registry,
         )
+        show_leaving = add_leaving_metrics(self.registry)
 
         show_audit = add_audit_metrics(self.registry, self._on)
 
@@ -296,10 +326,33 @@ class Metrics:
             for state in _BREAKERS:
                 breakers.labels(state).set(figures.breakers.get(state, 0))
             held.set(figures.quarantined)
+            waiting.set(figures.waiting)
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
+            show_leaving(figures.retention_overdue_seconds, figures.offboardings)
             show_audit(figures.audit_unsealed, figures.audit_oldest_seconds, figures.audit_months_ahead)
+
+        return show
+
+    def _add_isolation_gauges(self) -> Callable[[FleetFigures], None]:
+        checked = Gauge(
+            "zaptik_isolation_last_check_timestamp_seconds",
+            "When the tenants' boundary was last tried by any scheduler; 0 for never.",
+            registry=self.registry,
+        )
+        reached = Gauge(
+            "zaptik_isolation_last_reached_timestamp_seconds",
+            "When a tenant was last read as another; 0 for never.",
+            registry=self.registry,
+        )
+
+        def show(figures: FleetFigures) -> None:
+            for gauge, moment in (
+                (checked, figures.isolation_checked_at),
+                (reached, figures.isolation_reached_at),
+            ):
+                gauge.set(moment.timestamp() if moment else 0)
 
         return show
 

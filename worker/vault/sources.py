@@ -7,7 +7,7 @@ import shlex
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from jobs.errors import KeyMissing
 from worker.settings import Settings, variable_of
@@ -72,6 +72,9 @@ class VariableSource:
     name: str = variable_of("keyring")
     file: None = None
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a keyring is not pickled")
+
     def read(self) -> Keyring:
         """Parse the text."""
         return parse_keyring(self.text, where=self.name)
@@ -88,6 +91,9 @@ class CommandSource:
     words: tuple[str, ...] = field(repr=False)
     name: str = variable_of("keyring_command")
     file: None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("what gives a keyring is not pickled")
 
     def read(self) -> Keyring:
         """Run the command and parse what it printed."""
