@@ -32,7 +32,7 @@
 -- FUNCTION control.make_audit_partition(bound text) has the body 2e085fd04733801bfccc9292099aad56
 -- FUNCTION control.promote_key(key text) has the body feb89275121ad9614a3db621bb63618e
 -- FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) has the body 514a9c1ac67e6361eb82bf88f00006af
--- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body 4b0232c6037d60acce5c0f64e7b3d85a
+-- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body efcc1af1e481880dddc2e8a4e6f3b93c
 -- FUNCTION control.read_audit_partitions(most_counted integer) has the body c2a61c6ba79a32d47ffdd03aa9f307fe
 -- FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) has the body 74cdc807089b7b6052bd35156a33d963
 -- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc
@@ -50,6 +50,7 @@
 -- FUNCTION control.rescue_runs(max_attempts integer) has the body d5e86f9853090574cd8e233143b2ee66
 -- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 1a81093584e070af16625cb372e6fc38
 -- FUNCTION control.tell_audit_act(act text, detail jsonb) has the body 9aba21b0e953735c694f3b4b8fdaef14
+-- FUNCTION control.tell_request() has the body 9229231cb97642d0a8e7373b395467f2
 -- FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) has the body 0612927d870e77387cc3c86a1652d30c
 -- FUNCTION public.zaptik_keep_policies() has the body 7f119d1d312f73cf78af3b1848f41dc7
 -- VIEW control.request_v1 has the body f499b28c0b2ab89d973e72405e8ef3dd
@@ -205,6 +206,9 @@ ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double pr
 ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet
 ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) SECURITY DEFINER
 ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) SET search_path TO ''
+ALTER FUNCTION control.tell_request() OWNER TO zaptik_fleet
+ALTER FUNCTION control.tell_request() SECURITY DEFINER
+ALTER FUNCTION control.tell_request() SET search_path TO ''
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SECURITY DEFINER
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) SET search_path TO ''
@@ -284,6 +288,7 @@ ALTER TABLE control.start_budget ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.start_budget FORCE ROW LEVEL SECURITY
 ALTER TABLE control.start_budget OWNER TO zaptik_owner
 ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.sync_request ENABLE TRIGGER sync_request_is_told
 ALTER TABLE control.sync_request FORCE ROW LEVEL SECURITY
 ALTER TABLE control.sync_request OWNER TO zaptik_owner
 ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY
@@ -351,6 +356,7 @@ CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON contr
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_{month} FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER run_moves BEFORE UPDATE ON control.run FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) OR (old.fence IS DISTINCT FROM new.fence))) EXECUTE FUNCTION control.check_move()
+CREATE TRIGGER sync_request_is_told AFTER INSERT ON control.sync_request FOR EACH ROW EXECUTE FUNCTION control.tell_request()
 CREATE TRIGGER tenant_offboarding BEFORE UPDATE OF state ON control.tenant FOR EACH ROW WHEN (((old.state <> new.state) AND (('offboarding'::text = old.state) OR ('offboarding'::text = new.state)))) EXECUTE FUNCTION control.check_offboarding()
 GRANT CONNECT ON DATABASE {database} TO zaptik_app
 GRANT CONNECT ON DATABASE {database} TO zaptik_owner
@@ -400,6 +406,7 @@ GRANT EXECUTE ON FUNCTION control.request_sync(tenant text, sync_mode text) TO z
 GRANT EXECUTE ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.tell_request() TO zaptik_owner
 GRANT EXECUTE ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_app
 GRANT INSERT (action) ON TABLE control.audit_events TO zaptik_fleet

@@ -230,24 +230,30 @@ WITH me AS (SELECT * FROM pg_roles WHERE rolname = current_user
 SELECT me.rolname, (SELECT coalesce(array_agg(what ORDER BY what), '{}') FROM unsafe) AS unsafe FROM me
 
 -- name: read_open_doors
--- Privileges of PUBLIC that `migrate` took away and that are there again.
-SELECT 'TEMPORARY on the database' AS door
+-- What `migrate` closes and is open, each with the name of its gap (jobs/gaps.py): privileges of PUBLIC, a trigger.
+SELECT 'TEMPORARY on the database' AS door, 'temporary:database' AS gap
 FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
 WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'
 UNION ALL
-SELECT 'CREATE on schema public' FROM pg_namespace n, aclexplode(n.nspacl) a
+SELECT 'CREATE on schema public', 'create:public' FROM pg_namespace n, aclexplode(n.nspacl) a
 WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
 UNION ALL
-SELECT 'USAGE on language ' || l.lanname
+SELECT 'USAGE on language ' || l.lanname, 'usage:' || l.lanname
 FROM pg_language l, aclexplode(coalesce(l.lanacl, acldefault('l', l.lanowner))) a
 WHERE l.lanname IN ('sql', 'plpgsql') AND a.grantee = 0
 UNION ALL
-SELECT 'EXECUTE on ' || p.oid::regprocedure::text
+SELECT 'EXECUTE on ' || p.oid::regprocedure::text,
+       'execute:' || CASE WHEN p.proname ~ '^lo_' THEN 'large_objects' WHEN p.proname ~ 'advisory' THEN 'advisory_locks'
+                          WHEN p.proname = 'pg_logical_emit_message' THEN 'write_log'
+                          WHEN p.proname = 'set_config' THEN 'set_config' ELSE 'texts' END
 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
   AND (p.proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')
        OR p.proname ~ '^((query|table|schema|database|cursor)_to_xml|pg_(try_)?advisory_(xact_)?lock)'
        OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
+UNION ALL
+SELECT 'no event trigger zaptik_keep_policies', 'trigger:drop_owned'
+WHERE NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'zaptik_keep_policies' AND evtenabled = 'A')
 ORDER BY 1
 
 -- name: read_login
@@ -658,7 +664,7 @@ FROM control.read_audit(%(bound)s::text, %(above_id)s::bigint, %(upto_id)s::bigi
 -- name: read_audit_checkpoints
 -- The chain's checkpoints after a segment; the newest alone where none is given.
 SELECT segment, bound, after_id, last_xid, last_id, highest_id, events, first_us, last_us, sealed_us, entries, previous,
-       key_id, digest, signature, upto_id
+       key_id, digest, signature, upto_id, before_xid, before_id
 FROM control.read_audit_checkpoints(%(after_segment)s::bigint, %(batch)s::integer)
 
 -- name: hold_audit_lease
@@ -707,3 +713,11 @@ SELECT checked_at, reached_at FROM control.read_isolation_check()
 -- name: sees_tenant
 -- A tenant's row in `control`, for who sees it.
 SELECT tenant_id FROM control.tenant WHERE tenant_id = %(tenant_id)s
+
+-- name: read_protection
+-- What the server says of its own protection: TLS, checksums, how passwords are kept.
+SELECT current_setting('server_version') AS version, current_setting('ssl') = 'on' AS tls_offered,
+       current_setting('ssl_min_protocol_version') AS tls_least,
+       (SELECT s.version FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()) AS tls_used,
+       current_setting('data_checksums') = 'on' AS data_checksums,
+       current_setting('password_encryption') AS password_encryption

@@ -788,7 +788,7 @@ $$;
 
 ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) OWNER TO zaptik_fleet;
 
-CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS TABLE(segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea, key_id text, digest bytea, signature bytea, upto_id bigint)
+CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS TABLE(segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea, key_id text, digest bytea, signature bytea, upto_id bigint, before_xid text, before_id bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -800,8 +800,12 @@ BEGIN
            (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
            (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
            (SELECT min(n.after_id) FROM control.audit_checkpoint n
-            WHERE n.bound = c.bound AND n.after_id > c.after_id)
+            WHERE n.bound = c.bound AND n.after_id > c.after_id),
+           coalesce(b.last_xid, '0'::xid8)::text, coalesce(b.last_id, 0)
     FROM control.audit_checkpoint c
+    LEFT JOIN LATERAL (SELECT p.last_xid, p.last_id FROM control.audit_checkpoint p
+                       WHERE p.bound = c.bound AND p.after_id = c.after_id AND p.segment < c.segment
+                       ORDER BY p.segment DESC LIMIT 1) b ON true
     WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
     ORDER BY c.segment LIMIT batch;
 END
@@ -1171,6 +1175,19 @@ END
 $$;
 
 ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.tell_request() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    INSERT INTO control.audit_events (action, tenant_ref, detail)
+    VALUES ('run.asked', NEW.tenant_id, jsonb_build_object('request', NEW.request_id, 'mode', NEW.mode));
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION control.tell_request() OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1604,6 +1621,8 @@ CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH
 
 CREATE TRIGGER run_moves BEFORE UPDATE ON control.run FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) OR (old.fence IS DISTINCT FROM new.fence))) EXECUTE FUNCTION control.check_move();
 
+CREATE TRIGGER sync_request_is_told AFTER INSERT ON control.sync_request FOR EACH ROW EXECUTE FUNCTION control.tell_request();
+
 CREATE TRIGGER tenant_offboarding BEFORE UPDATE OF state ON control.tenant FOR EACH ROW WHEN (((old.state <> new.state) AND (('offboarding'::text = old.state) OR ('offboarding'::text = new.state)))) EXECUTE FUNCTION control.check_offboarding();
 
 ALTER TABLE ONLY control.credential
@@ -1913,6 +1932,8 @@ GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds do
 
 REVOKE ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.tell_request() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app;

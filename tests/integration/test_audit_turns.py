@@ -11,11 +11,12 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from jobs.events import AUDIT_SEALED, AUDIT_UNSEALED, Event
+from jobs.events import AUDIT_BROKEN, AUDIT_CHECKED, AUDIT_SEALED, AUDIT_UNSEALED, Event
 from ops.local.postgres import EmbeddedPostgres
 from tests.conftest import Deployment, deploy
 from tests.integration.audit_case import add_events, seal_all
 from tests.integration.postgres_steps import read_own
+from worker.fleet.checking import CheckingTurns
 from worker.fleet.process import Process
 from worker.fleet.scheduler import read_figures
 from worker.fleet.sealing import SealingTurns
@@ -126,7 +127,7 @@ async def test_a_backlog_is_sealed_round_by_round_and_then_the_turns_are_a_minut
     sealed = []
     for _ in range(6):
         await take(turns)
-        sealed.append(len(scheduler.told))
+        sealed.append(len(scheduler.told_of(AUDIT_SEALED.name)))
     assert sealed[:3] == [1, 2, 3], "one segment a round, since a turn has no time here"
     assert sealed[-1] <= 4, "and the event of a key's first use at most"
     assert (await count_unsealed(own_deployment))[0] <= 1
@@ -140,10 +141,53 @@ async def test_a_second_scheduler_seals_nothing_while_the_first_holds_the_lease(
     await take(SealingTurns(first))
     await add_events(own_deployment, 1)
     await take(SealingTurns(second))
-    assert (len(first.told) > 0, second.told) == (True, [])
+    assert len(first.told_of(AUDIT_SEALED.name)) > 0
+    assert second.told_of(AUDIT_SEALED.name) == []
     await admin.execute("UPDATE control.audit_sealer SET lease_until = clock_timestamp()")
     await take(SealingTurns(second))
     assert len(second.told_of(AUDIT_SEALED.name)) == 1
+
+
+async def test_what_was_changed_is_found_by_a_scheduler_on_its_way_round(
+    own_deployment: Deployment, admin: Connection, key: tuple[AuditKey, Path]
+) -> None:
+    await add_events(own_deployment, 1_500)
+    made = await seal_all(own_deployment, key[0], holder="this test")
+    target = made[0].read_entries()[3][0]
+    scheduler = Scheduler(own_deployment)
+    turns = CheckingTurns(scheduler, turn_seconds=60)
+    for _ in range(2):  # it begins anywhere, and then at the first segment
+        await asyncio.to_thread(turns.take, key[0].trusted)
+    assert scheduler.told_of(AUDIT_BROKEN.name) == []
+    [checked] = scheduler.told_of(AUDIT_CHECKED.name)[-1:]
+    assert checked.fields == {"segments": made[-1].segment, "faults": 0}
+
+    await admin.execute("SET session_replication_role = replica")
+    change = "UPDATE control.audit_events SET actor = %s WHERE audit_id = %s"
+    await admin.execute(change, ["nobody", target])
+    await asyncio.to_thread(turns.take, key[0].trusted)
+    await admin.execute(change, ["postgres", target])
+    [broken] = scheduler.told_of(AUDIT_BROKEN.name)
+    assert broken.fields == {
+        "what": "altered", "segment": made[0].segment, "bound": made[0].bound, "audit_id": target,
+    }  # fmt: skip
+    assert scheduler.told_of(AUDIT_CHECKED.name)[-1].fields["faults"] == 1
+    await asyncio.to_thread(turns.take, key[0].trusted)
+    assert scheduler.told_of(AUDIT_CHECKED.name)[-1].fields["faults"] == 0
+
+
+async def test_a_round_goes_on_where_the_last_turn_stopped(
+    own_deployment: Deployment, admin: Connection, key: tuple[AuditKey, Path]
+) -> None:
+    await add_events(own_deployment, 3_000)
+    await seal_all(own_deployment, key[0], holder="this test")
+    newest = await read_newest_checkpoint(admin)
+    assert newest is not None
+    scheduler = Scheduler(own_deployment)
+    turns = CheckingTurns(scheduler, turn_seconds=0)
+    for _ in range(2 * newest.segment + 2):
+        await asyncio.to_thread(turns.take, key[0].trusted)
+    assert scheduler.told_of(AUDIT_CHECKED.name)[-1].fields == {"segments": newest.segment, "faults": 0}
 
 
 async def test_months_are_made_ahead_with_all_that_holds_them_while_events_are_written(

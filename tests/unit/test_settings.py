@@ -52,6 +52,14 @@ def test_names_of_properties_are_read_as_a_list() -> None:
     assert read_settings({}).property_names == ()
 
 
+def test_gaps_are_accepted_by_their_names_alone() -> None:
+    settings = read_settings({"ZAPTIK_ACCEPTED_GAPS": "usage:sql, execute:texts"})
+    assert settings.accepted_gaps == ("usage:sql", "execute:texts")
+    assert read_settings({}).accepted_gaps == ()
+    for wrong in (f"usage:sql execute:{CANARY}", "usage:sql, *", "usage:sql all"):
+        assert "name 2 is none of usage:plpgsql, " in refuse({"ZAPTIK_ACCEPTED_GAPS": wrong})
+
+
 @pytest.mark.parametrize(
     "name",
     [f"{CANARY}.password", f"x.{CANARY}.token", f"{CANARY}_KEY", f"{CANARY}^ORnameISNOTEMPTY", f"{CANARY}%"],

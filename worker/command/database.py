@@ -27,8 +27,8 @@ def ask_as_administrator(settings: Settings, question: Callable[[Connection], Aw
         return _ask(settings.require_admin_database_url(), question)
     except PrivilegeMissing:
         raise PrivilegeMissing(
-            f"The login of {variable_of('admin_database_url')} may not do this: it must be a superuser's, or one with "
-            "its rights."
+            f"The login of {variable_of('admin_database_url')} may not do this: it must be a superuser's, or one "
+            "that may make roles and owns the database (docs/how-to/managed-servers.md)."
         ) from None
 
 

@@ -147,6 +147,7 @@ async def read_figures(connection: Connection, *, keep_months: int = 24) -> Flee
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
         staleness_ratios=[row["staleness_seconds"] / row["every_seconds"] for row in active],
+        waiting=sum(row["waiting_seconds"] > 0 for row in active),
         oldest_due_seconds=max((row["waiting_seconds"] for row in active), default=0.0),
         processes=Counter(row["kind"] for row in await reading.read_processes(connection)),
         breakers=Counter(row["breaker"] for row in fleet),

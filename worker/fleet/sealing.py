@@ -1,5 +1,7 @@
 """The scheduler's turns at the audit trail: once a minute its months are made ahead and what is settled is sealed.
 
+Some of what was sealed before is checked in the same turn.
+
 Every replica takes its turn; the lease in the database says whose it is, so nothing here has to be right about that.
 Without a key nothing is sealed and nothing else stops: it is told, and what is not sealed is a metric.
 """
@@ -13,6 +15,7 @@ from datetime import UTC, datetime
 from jobs.audit import Checkpoint
 from jobs.errors import DatabaseAway, Failure, KeyMissing
 from jobs.events import AUDIT_SEALED, AUDIT_UNSEALED, Event
+from worker.fleet.checking import CheckingTurns
 from worker.fleet.process import Process
 from worker.postgres import audit
 from worker.postgres.connection import Connection
@@ -33,6 +36,7 @@ class SealingTurns:
         self._process = process
         self._every_seconds = every_seconds
         self._turn_seconds = turn_seconds
+        self._checking = CheckingTurns(process)
         self._next_turn = time.monotonic()
         self._tell_again = time.monotonic()
 
@@ -49,6 +53,7 @@ class SealingTurns:
             key = self._read_key()
             if key is not None:
                 self._seal(key)
+                self._checking.take(key.trusted)
         except DatabaseAway:
             raise
         except Failure as failure:  # it is tried again, and what waits is a metric

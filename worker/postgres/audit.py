@@ -39,9 +39,13 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A checkpoint as it stands in the chain; events of its partition with ids above `upto_id` are a later server's."""
+    """A checkpoint as it stands in the chain; its events come `after` the partition's segment before.
+
+    Those of its partition with ids above `upto_id` are a later server's.
+    """
 
     checkpoint: Checkpoint
+    after: Frontier
     upto_id: int
 
 
@@ -191,7 +195,8 @@ def to_time(microseconds: int) -> datetime:
 
 
 def _parse_linked(row: Mapping[str, Any]) -> Linked:
-    upto_id = row["upto_id"]
-    fields = {name: value for name, value in row.items() if name != "upto_id"}
+    surroundings = {"upto_id", "before_xid", "before_id"}
+    fields = {name: value for name, value in row.items() if name not in surroundings}
     checkpoint = Checkpoint(**{**fields, "last_xid": int(row["last_xid"])})
-    return Linked(checkpoint, HIGHEST_ID if upto_id is None else upto_id)
+    after = Frontier(row["bound"], row["after_id"], int(row["before_xid"]), row["before_id"])
+    return Linked(checkpoint, after, HIGHEST_ID if row["upto_id"] is None else row["upto_id"])

@@ -8,12 +8,12 @@ dropped when their time was over; the chain itself is never left out.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass, field
 
-from jobs.audit import AuditEvent, Checkpoint, Frontier
+from jobs.audit import AuditEvent, Checkpoint
 from jobs.audit_check import DROPPED, CheckSignature, Fault, check_checkpoint, check_events
-from worker.postgres.audit import HIGHEST_ID, Linked, read_chain, read_events, read_partitions
+from worker.postgres.audit import Linked, read_chain, read_events, read_partitions
 from worker.postgres.connection import Connection
 
 _ALL = 2**31 - 1
@@ -63,9 +63,7 @@ async def verify(
     found, told, waiting = Verified(), set[str](), set(known)
     async for segment in walk(connection, period or Period()):
         checkpoint = segment.checkpoint
-        found.fault = check_checkpoint(checkpoint, found.newest, check_signature)
-        if found.fault is None and segment.events is not None:
-            found.fault = check_events(checkpoint, segment.events)
+        found.fault = check_segment(segment, found.newest, check_signature)
         if found.fault is not None:
             return found
         found.newest = checkpoint
@@ -86,40 +84,44 @@ async def verify(
     return found
 
 
-async def walk(connection: Connection, period: Period) -> AsyncIterator[Segment]:
-    """Give the chain segment by segment, in its order."""
+def check_segment(
+    segment: Segment, before: Checkpoint | None, check_signature: CheckSignature
+) -> Fault | None:
+    """Check a segment against the checkpoint before it, and the events in its place against its own."""
+    fault = check_checkpoint(segment.checkpoint, before, check_signature)
+    if fault is None and segment.events is not None:
+        fault = check_events(segment.checkpoint, segment.events)
+    return fault
+
+
+async def walk(
+    connection: Connection, period: Period, *, after_segment: int = 0
+) -> AsyncGenerator[Segment, None]:
+    """Give the chain segment by segment, in its order, from its beginning or after one of them."""
     bounds = await _read_bounds(connection)
-    places: dict[tuple[str, int], Checkpoint] = {}
-    async for linked in read_chain(connection):
+    async for linked in read_chain(connection, after_segment=after_segment):
         checkpoint = linked.checkpoint
         if checkpoint.bound not in bounds:
             bounds = await _read_bounds(connection)  # made since
-        era = (checkpoint.bound, checkpoint.after_id)
         if checkpoint.bound not in bounds:
             yield Segment(checkpoint, None, is_dropped=True)
         elif period.holds_some_of(checkpoint):
-            yield Segment(checkpoint, await _read_in_place(connection, linked, places.get(era)))
+            yield Segment(checkpoint, await _read_in_place(connection, linked))
         else:
             yield Segment(checkpoint, None)
-        places[era] = checkpoint
 
 
 async def _read_bounds(connection: Connection) -> set[str]:
     return {partition.frontier.bound for partition in await read_partitions(connection, most_counted=1)}
 
 
-async def _read_in_place(
-    connection: Connection, linked: Linked, before: Checkpoint | None
-) -> list[AuditEvent]:
+async def _read_in_place(connection: Connection, linked: Linked) -> list[AuditEvent]:
     """Give what stands after the partition's segment before and up to this one's last place; at most one too many."""
-    checkpoint = linked.checkpoint
-    after = Frontier(checkpoint.bound, checkpoint.after_id)
-    if before is not None:
-        after = Frontier(checkpoint.bound, checkpoint.after_id, before.last_xid, before.last_id)
+    last = linked.checkpoint.last_place
     events = await read_events(
-        connection, after, settled=False, upto_id=min(linked.upto_id, HIGHEST_ID), batch=checkpoint.events + 1
+        connection, linked.after, settled=False, upto_id=linked.upto_id, batch=linked.checkpoint.events + 1
     )
-    return [event for event in events if event.place <= checkpoint.last_place]
+    return [event for event in events if event.place <= last]
 
 
 def _read_dropped(events: list[AuditEvent]) -> set[str]:

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.errors import InvalidSetting, UnknownSetting
+from jobs.gaps import GAPS, find_unknown_gaps
 from jobs.sensitive import describe_property_refusal
 from worker.settings.addresses import (
     DATABASE_FORM,
@@ -101,6 +102,13 @@ def _check_property_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _check_gaps(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := find_unknown_gaps(names):
+        places = ", ".join(str(names.index(name) + 1) for name in unknown)
+        raise ValueError(f"name {places} is none of {', '.join(GAPS)}")
+    return names
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(check_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(check_redis_url)]
 KeyringCommand = Annotated[SecretStr, AfterValidator(_check_command)]
@@ -108,6 +116,7 @@ HostPatterns = Annotated[
     tuple[Annotated[str, AfterValidator(check_host_pattern)], ...], BeforeValidator(_split_list)
 ]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_networks)]
+Gaps = Annotated[tuple[str, ...], BeforeValidator(_split_list), AfterValidator(_check_gaps)]
 PropertyNames = Annotated[
     tuple[str, ...],
     BeforeValidator(_split_list),
@@ -146,6 +155,11 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL as an administrator, only for `migrate`, `tenant add` and the like. Never "
         "given to a worker. TLS as above.",
+    )
+    accepted_gaps: Gaps = Field(
+        (),
+        description="What the database's server does not let `zaptik migrate` close and you accept, by names separated "
+        "by commas or spaces: see [managed servers](../how-to/managed-servers.md). Told as a warning at every start.",
     )
     redis_url: RedisUrl | None = Field(
         None,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from jobs.events import AUDIT_SEALED, Event, EventKind
+from jobs.events import AUDIT_BROKEN, AUDIT_CHECKED, AUDIT_SEALED, Event, EventKind
 
 On = Callable[[EventKind, Callable[[Event], None]], None]
 
@@ -34,6 +34,17 @@ def add_audit_metrics(registry: CollectorRegistry, on: On) -> Callable[[int, flo
         registry=registry,
     )
 
+    broken = Counter(
+        "zaptik_audit_faults",
+        "Segments of the audit trail that were found changed; each again when it is come by again.",
+        registry=registry,
+    )
+    checked = Gauge(
+        "zaptik_audit_last_checked_timestamp_seconds",
+        "When this scheduler last came to the end of the audit trail, checking it; 0 before.",
+        registry=registry,
+    )
+
     def count(event: Event) -> None:
         events = event.fields.get("events")
         sealed.inc(events if isinstance(events, int) else 0)
@@ -44,4 +55,6 @@ def add_audit_metrics(registry: CollectorRegistry, on: On) -> Callable[[int, flo
         ahead.set(months)
 
     on(AUDIT_SEALED, count)
+    on(AUDIT_BROKEN, lambda _: broken.inc())
+    on(AUDIT_CHECKED, lambda _: checked.set_to_current_time())
     return show

@@ -41,8 +41,8 @@ class FleetFigures:
     """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
 
     `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active
-    tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
-    for its turn to be taken up or for a worker.
+    tenant's age of its graph over its cadence; `waiting` counts the tenants that wait now, for their turn to be taken
+    up or for a worker, and `oldest_due_seconds` is how long the longest waiting one has waited.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
     them has. `retention_overdue_seconds` is by subject for how long something that should have gone has not;
     `offboardings` counts tenants that leave, by how near the date is by which they must be deleted.
@@ -59,6 +59,7 @@ class FleetFigures:
     processes: Mapping[str, int]
     breakers: Mapping[str, int]
     quarantined: int
+    waiting: int = 0
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
     retention_overdue_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -289,6 +290,11 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        waiting = Gauge(
+            "zaptik_tenants_waiting",
+            "Tenants that could be served now and are not: their turn has come, or their run waits for a worker.",
+            registry=self.registry,
+        )
         due = Gauge(
             "zaptik_oldest_due_seconds",
             "How long the tenant that waits longest has waited for its turn, or for a worker.",
@@ -320,6 +326,7 @@ class Metrics:
             for state in _BREAKERS:
                 breakers.labels(state).set(figures.breakers.get(state, 0))
             held.set(figures.quarantined)
+            waiting.set(figures.waiting)
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)

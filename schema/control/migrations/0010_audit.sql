@@ -119,6 +119,15 @@ GRANT EXECUTE ON FUNCTION control.make_audit_months(integer) TO zaptik_app;
 GRANT CREATE ON SCHEMA control TO zaptik_fleet;
 SET LOCAL ROLE zaptik_fleet;
 
+-- Whoever asks for a run, by the command or by SQL, is named by the login, which is not the scheduler's that makes it.
+CREATE FUNCTION control.tell_request() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    INSERT INTO control.audit_events (action, tenant_ref, detail)
+    VALUES ('run.asked', NEW.tenant_id, jsonb_build_object('request', NEW.request_id, 'mode', NEW.mode));
+    RETURN NULL;
+END
+$$;
+
 -- The events of one partition after a place in the order, with ids above `above_id` up to `upto_id`; `settled` alone,
 -- after which no earlier one can come, or all. Times are microseconds since 1970 in UTC.
 CREATE FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint,
@@ -264,11 +273,12 @@ END
 $$;
 
 -- The chain after a segment, or its newest checkpoint alone where that is NULL. Ids above `upto_id` are those of a
--- later server's events, which may stand before these in the order.
+-- later server's events, which may stand before these in the order; the partition's segment before ends at `before_xid`
+-- and `before_id`.
 CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer)
 RETURNS TABLE (segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint,
                events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea,
-               key_id text, digest bytea, signature bytea, upto_id bigint)
+               key_id text, digest bytea, signature bytea, upto_id bigint, before_xid text, before_id bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN
@@ -278,8 +288,12 @@ BEGIN
            (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
            (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
            (SELECT min(n.after_id) FROM control.audit_checkpoint n
-            WHERE n.bound = c.bound AND n.after_id > c.after_id)
+            WHERE n.bound = c.bound AND n.after_id > c.after_id),
+           coalesce(b.last_xid, '0'::xid8)::text, coalesce(b.last_id, 0)
     FROM control.audit_checkpoint c
+    LEFT JOIN LATERAL (SELECT p.last_xid, p.last_id FROM control.audit_checkpoint p
+                       WHERE p.bound = c.bound AND p.after_id = c.after_id AND p.segment < c.segment
+                       ORDER BY p.segment DESC LIMIT 1) b ON true
     WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
     ORDER BY c.segment LIMIT batch;
 END
@@ -324,5 +338,9 @@ GRANT EXECUTE ON FUNCTION control.read_audit(text, bigint, bigint, text, bigint,
     control.read_audit_checkpoints(bigint, integer), control.tell_audit_act(text, jsonb),
     control.read_audit_tail(uuid, uuid, text, integer) TO zaptik_app;
 GRANT EXECUTE ON FUNCTION control.is_month_sealed(date) TO zaptik_owner;
+REVOKE ALL ON FUNCTION control.tell_request() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION control.tell_request() TO zaptik_owner;  -- to make the trigger; nobody calls it
 SET LOCAL ROLE zaptik_owner;
 REVOKE CREATE ON SCHEMA control FROM zaptik_fleet;
+CREATE TRIGGER sync_request_is_told AFTER INSERT ON control.sync_request
+    FOR EACH ROW EXECUTE FUNCTION control.tell_request();
