@@ -29,6 +29,7 @@ from worker.command.output import Output, align
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection
 from worker.postgres.isolation import read_check
+from worker.postgres.offboarding import read_offboardings
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
@@ -106,6 +107,8 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
         connection: Connection,
     ) -> tuple[list[dict[str, Any]], dict[str, int], list[dict[str, Any]], dict[str, str | None]]:
         fleet, counts = await reading.read_fleet(connection), await reading.count_runs(connection)
+        due = {one.tenant_id: one.due_at for one in await read_offboardings(connection)}
+        fleet = [{**row, "due_at": due.get(row["tenant_id"])} for row in fleet]
         isolation = describe_isolation(*await read_check(connection))
         return fleet, counts, await reading.read_processes(connection), isolation
 
@@ -146,6 +149,7 @@ def _tell_isolation(isolation: dict[str, str | None]) -> str:
 
 async def _find_runnable(connection: Connection, name: str) -> Tenant:
     tenant = await tenants.find_tenant(connection, name)
+    tenants.refuse_leaving(tenant)
     if tenant.state == "awaiting_credentials":
         raise TenantPaused(f"{name} has no credentials yet: `zaptik credential set {name} --client-id ID`.")
     if tenant.state == "paused":
@@ -208,6 +212,7 @@ class _Follower:
 
     async def _check_held(self) -> None:
         tenant = await tenants.find_tenant(self._connection, self._tenant.name)
+        tenants.refuse_leaving(tenant)
         if tenant.state == "paused":
             await _refuse_paused(self._connection, tenant)
 
@@ -248,6 +253,8 @@ def _tell_error(error: dict[str, Any]) -> str:
 
 
 def _tell_trouble(row: dict[str, Any]) -> str:
+    if row["state"] == "offboarding":
+        return f"leaves: it must be deleted by {row['due_at']}"
     if row["state"] == "paused":
         return f"paused: {row['reason']}"
     if row["last_state"] == "quarantined":
