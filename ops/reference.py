@@ -26,6 +26,7 @@ from ops.markdown import build_table, code
 from ops.series import PROCESSES, read_families
 from ops.surface_page import build_surface
 from worker.command.arguments import build_parser
+from worker.command.examples import EXAMPLES
 from worker.command.main import FAILED, INTERRUPTED, WRONG_USAGE
 from worker.settings import describe_settings
 
@@ -39,7 +40,8 @@ _DOCUMENTS = {
                 "gaps": [{"gap": "usage:sql", "leaves": "of those that are open and accepted: what it leaves open"}],
                 "server": {"version": "18.1", "tls": {"offered": True, "least": "TLSv1.2", "used": "TLSv1.3"},
                            "data_checksums": True, "password_encryption": "scram-sha-256",
-                           "encryption_at_rest": None}},
+                           "encryption_at_rest": None},
+                "tombstones": {"listed": 2, "deleted": ["tenants' references"]}},
     "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},  # with --into
     "keys list": {"keyring": "/etc/zaptik/keyring.json", "keys": [
         {"key_id": "k-3f9c27d1a0b4", "standing": "primary|next|opens|missing|elsewhere|dropped", "primary": True,
@@ -50,7 +52,19 @@ _DOCUMENTS = {
     "tenant add": {"tenant": "acme", "url": "https://acme.service-now.com", "state": "awaiting_credentials",
                    "every_seconds": 3600, "schema": "tenant_acme",
                    "tenant_id": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10"},
-    "tenant list": {"tenants": ["each as `tenant add`"]},
+    "tenant list": {"tenants": ["each as `tenant add`", {"…": "…", "state": "offboarding",
+                                                          "due_at": "2026-12-23T10:00:00Z"}]},
+    "tenant offboard": {"tenant": "acme", "tenant_id": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10",
+        "state": "offboarding|deleted", "reference": "REQ-1042", "requested_at": "2026-11-23T10:00:00Z",
+        "due_at": "2026-12-23T10:00:00Z", "standing": "waiting|ready|near|overdue", "begun_at": None,
+        "deleted_at": "with --now", "certificate": {"form": "zaptik deletion certificate 1", "tenant": "acme",
+            "url": "https://acme.service-now.com", "tenant_id": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10",
+            "reference": "REQ-1042", "requested_at": "2026-11-23T10:00:00Z", "deleted_at": "2026-12-17T03:00:02Z",
+            "deleted": {"schema": "tenant_acme", "roles": ["tenant_acme", "reader_acme"], "consumers": 1,
+                        "graph_rows": {"node": 1389, "…": 0}, "control_rows": {"run": 812, "…": 0},
+                        "redis_messages": 0},
+            "kept": "…", "release": "…", "key_id": "a-3f9c27d1a0b48d02", "signature": "…"}},
+    "tenant certificate verify": {"ok": True, "digest": "310c736d…", "certificate": {"…": "…"}},
     "credential set": {"tenant": "acme", "version": 1, "key_id": "k-3f9c27d1a0b4", "tried": True, "state": "active"},
     "sync": {"tenant": "acme", "request": 7},
     "runs": {"runs": ["each as `sync --wait`"]},
@@ -85,7 +99,9 @@ _DOCUMENTS = {
          "rests_on": ["sc_cat_item", "sys_user_group"]}]},
     "retention run": {"tenants": [
         {"tenant": "acme", "state": "done|held|failed", "oldest": 812, "revisions": 24, "feed": 24, "nodes": 310,
-         "edges": 642, "findings": 3, "reads": 528, "error": None}]},
+         "edges": 642, "findings": 3, "reads": 528, "runs": 24, "requests": 2, "error": None}],
+        "audit": {"state": "done|held|failed", "dropped": [{"month": "2024-10", "events": 1204}],
+                  "unsealed": ["2024-11"], "error": None}},
     "audit tail": {"events": [
         {"audit_id": 4711, "occurred_at": "2026-11-23T10:00:00.123456Z", "actor": "zaptik_app", "caller": None,
          "action": "request.answered", "tenant": "0f7d3c1e-94a5-4a5e-8f21-6f4f7f7a2b10", "run": "5b1c…",
@@ -100,6 +116,7 @@ _DOCUMENTS = {
     "audit seal": {"segments": 1, "events": 22, "newest": "as `audit verify`"},
     "audit key generate": {"key_id": "a-5d41402abc4b2a76", "file": "audit.json"},
     "audit key show": {"public": {"a-5d41402abc4b2a76": "32 bytes in base64"}},
+    "completion": {"shell": "bash", "script": "…"},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},
@@ -322,7 +339,9 @@ def _describe_arguments(name: str, parser: argparse.ArgumentParser) -> list[str]
     told = [
         (f"`{word}`", action.help or "") for action, word in zip(ordered, words, strict=True) if action.help
     ]
-    return [f"`{usage} [--json]`", "", *(build_table(("argument", "meaning"), told) if told else ())]
+    examples = ["```sh", *(f"zaptik {call}" for call in EXAMPLES.get(name, ())), "```", ""]
+    table = build_table(("argument", "meaning"), told) if told else []
+    return [f"`{usage} [--json]`", "", *table, *examples]
 
 
 def _describe_word(action: argparse.Action) -> str:

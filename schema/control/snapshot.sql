@@ -107,6 +107,18 @@ $$;
 
 ALTER FUNCTION control.check_no_tenant() OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.check_offboarding() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF current_user = 'zaptik_app' THEN
+        RAISE EXCEPTION 'a tenant''s offboarding is the administrator''s' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION control.check_one_tenant(reached uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -230,7 +242,7 @@ BEGIN
         SET state = 'running', attempt = 1, fence = r.fence + 1, worker = by_worker, ended_at = NULL,
             lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second'
         FROM control.tenant t
-        WHERE r.run_id = run AND r.state = 'quarantined' AND t.tenant_id = r.tenant_id
+        WHERE r.run_id = run AND r.state = 'quarantined' AND t.tenant_id = r.tenant_id AND t.state <> 'offboarding'
         RETURNING t.tenant_id, t.name, t.schema_name, t.url, r.mode, r.attempt, r.fence, r.started_at
     ), told AS (
         INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
@@ -291,6 +303,29 @@ END
 $$;
 
 ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) RETURNS TABLE(month date, events bigint)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET lock_timeout TO '3000'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    oldest date := (SELECT min(m.month) FROM control.list_old_audit_months(keep_months, at) m);
+    partition text := 'audit_events_' || to_char(oldest, 'YYYY_MM');
+BEGIN
+    IF oldest IS NULL OR NOT control.is_month_sealed(oldest) THEN RETURN; END IF;
+    month := oldest;
+    SELECT count(*) INTO events FROM control.audit_events e
+    WHERE e.occurred_at >= oldest::timestamp AT TIME ZONE 'UTC'
+      AND e.occurred_at < (oldest + interval '1 month') AT TIME ZONE 'UTC';
+    EXECUTE format('ALTER TABLE control.audit_events DETACH PARTITION control.%I', partition);
+    EXECUTE format('DROP TABLE control.%I', partition);
+    INSERT INTO control.audit_events (action, detail)
+    VALUES ('retention.audit', jsonb_build_object('month', to_char(oldest, 'YYYY-MM'), 'events', events));
+    RETURN NEXT;
+END
+$$;
 
 CREATE FUNCTION control.drop_key(key text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -493,6 +528,47 @@ $$;
 
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.forget_audit_month(keep_months integer) RETURNS TABLE(month date, events bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY SELECT d.month, d.events FROM control.drop_audit_month(keep_months, clock_timestamp()) d;
+END
+$$;
+
+CREATE FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) RETURNS TABLE(runs bigint, requests bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    old uuid[];
+BEGIN
+    PERFORM control.check_one_tenant(of_tenant);
+    IF keep_days IS NULL OR keep_days < 90 THEN
+        RAISE EXCEPTION 'runs are kept for 90 days at least' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    old := ARRAY(
+        SELECT r.run_id FROM control.run r
+        WHERE r.tenant_id = of_tenant AND r.ended_at < clock_timestamp() - keep_days * interval '1 day'
+          AND r.state <> 'quarantined'
+          AND r.run_id NOT IN (SELECT n.run_id FROM control.run n WHERE n.tenant_id = of_tenant
+                               ORDER BY n.requested_at DESC LIMIT 1)
+          AND r.run_id NOT IN (SELECT n.run_id FROM control.run n
+                               WHERE n.tenant_id = of_tenant AND n.state IN ('published', 'unchanged')
+                               ORDER BY n.ended_at DESC LIMIT 1)
+        ORDER BY r.requested_at LIMIT batch);
+    DELETE FROM control.sync_request q WHERE q.run_id = ANY (old);
+    GET DIAGNOSTICS requests = ROW_COUNT;
+    DELETE FROM control.run r WHERE r.run_id = ANY (old);
+    GET DIAGNOSTICS runs = ROW_COUNT;
+    RETURN NEXT;
+END
+$$;
+
+ALTER FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -591,6 +667,26 @@ END
 $$;
 
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) RETURNS TABLE(month date, goes_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+#variable_conflict use_column
+BEGIN
+    IF keep_months IS NULL OR keep_months NOT BETWEEN 24 AND 1200 THEN
+        RAISE EXCEPTION 'audit events are kept for 24 months at least' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+    SELECT d.month, d.goes_at
+    FROM (SELECT m.month, (m.month + (1 + keep_months) * interval '1 month') AT TIME ZONE 'UTC' AS goes_at
+          FROM (SELECT to_date(substr(c.relname, 14), 'YYYY_MM') AS month
+                FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'control.audit_events'::regclass
+                  AND c.relname ~ '^audit_events_[0-9]{4}_[0-9]{2}$') m) d
+    WHERE d.goes_at <= at ORDER BY d.month;
+END
+$_$;
 
 CREATE FUNCTION control.make_audit_months(ahead integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -839,6 +935,49 @@ $$;
 
 ALTER FUNCTION control.read_keys() OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.read_offboardings() RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, reference text, requested_at timestamp with time zone, due_at timestamp with time zone, begun_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT o.tenant_id, t.name, t.schema_name, t.url, o.reference, o.requested_at, o.due_at, o.begun_at
+    FROM control.offboarding o JOIN control.tenant t ON t.tenant_id = o.tenant_id ORDER BY o.due_at, t.name;
+END
+$$;
+
+ALTER FUNCTION control.read_offboardings() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_old_audit_months(keep_months integer) RETURNS TABLE(month date, overdue_seconds double precision, is_sealed boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT m.month, extract(epoch FROM clock_timestamp() - m.goes_at)::double precision,
+           control.is_month_sealed(m.month)
+    FROM control.list_old_audit_months(keep_months, clock_timestamp()) m;
+END
+$$;
+
+CREATE FUNCTION control.read_retention_overdue() RETURNS double precision
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN (SELECT greatest(0, max(extract(epoch FROM
+                clock_timestamp() - coalesce(r.done_at, t.created_at) - interval '1 day')))::double precision
+            FROM control.tenant t LEFT JOIN control.retention r ON r.tenant_id = t.tenant_id
+            WHERE t.state <> 'offboarding');
+END
+$$;
+
+ALTER FUNCTION control.read_retention_overdue() OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1037,6 +1176,19 @@ $$;
 
 ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.tell_request() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    INSERT INTO control.audit_events (action, tenant_ref, detail)
+    VALUES ('run.asked', NEW.tenant_id, jsonb_build_object('request', NEW.request_id, 'mode', NEW.mode));
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION control.tell_request() OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1121,6 +1273,16 @@ END
 
 ALTER TABLE ONLY control.audit_events_rest FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE control.audit_retention (
+    is_the_one boolean DEFAULT true NOT NULL,
+    holder text,
+    lease_until timestamp with time zone,
+    done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT audit_retention_is_one_row CHECK (is_the_one)
+);
+
+ALTER TABLE ONLY control.audit_retention FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.audit_sealer (
     only_row boolean DEFAULT true NOT NULL,
     holder text,
@@ -1195,6 +1357,22 @@ CREATE TABLE control.isolation_check (
 );
 
 ALTER TABLE ONLY control.isolation_check FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.offboarding (
+    tenant_id uuid NOT NULL,
+    reference text NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    requested_by text DEFAULT SESSION_USER NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    state_before text NOT NULL,
+    reason_before text,
+    begun_at timestamp with time zone,
+    gone jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT offboarding_has_a_reference CHECK (((length(reference) >= 1) AND (length(reference) <= 200))),
+    CONSTRAINT offboarding_within_thirty_days CHECK (((due_at > requested_at) AND (due_at <= (requested_at + '30 days'::interval))))
+);
+
+ALTER TABLE ONLY control.offboarding FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.process (
     process_id uuid NOT NULL,
@@ -1278,7 +1456,7 @@ CREATE TABLE control.tenant (
     CONSTRAINT tenant_cadence CHECK (((every_seconds >= 60) AND (every_seconds <= (31 * 86400)))),
     CONSTRAINT tenant_name_is_an_instance CHECK ((name ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'::text)),
     CONSTRAINT tenant_schema_follows_name CHECK ((schema_name = ('tenant_'::text || replace(name, '-'::text, '_'::text)))),
-    CONSTRAINT tenant_state CHECK ((state = ANY (ARRAY['awaiting_credentials'::text, 'active'::text, 'paused'::text]))),
+    CONSTRAINT tenant_state CHECK ((state = ANY (ARRAY['awaiting_credentials'::text, 'active'::text, 'paused'::text, 'offboarding'::text]))),
     CONSTRAINT tenant_url_is_https CHECK ((url ~~ 'https://%'::text))
 );
 
@@ -1300,6 +1478,13 @@ CREATE VIEW control.request_v1 WITH (security_barrier='true') AS
   WHERE (q.requested_by = SESSION_USER);
 
 ALTER VIEW control.request_v1 OWNER TO zaptik_fleet;
+
+CREATE TABLE control.retention (
+    tenant_id uuid NOT NULL,
+    done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY control.retention FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.schema_version (
     version integer NOT NULL,
@@ -1338,6 +1523,9 @@ ALTER TABLE ONLY control.audit_events
 ALTER TABLE ONLY control.audit_events_rest
     ADD CONSTRAINT audit_events_rest_pkey PRIMARY KEY (occurred_at, audit_id);
 
+ALTER TABLE ONLY control.audit_retention
+    ADD CONSTRAINT audit_retention_pkey PRIMARY KEY (is_the_one);
+
 ALTER TABLE ONLY control.audit_sealer
     ADD CONSTRAINT audit_sealer_pkey PRIMARY KEY (only_row);
 
@@ -1359,8 +1547,14 @@ ALTER TABLE ONLY control.instance_pace
 ALTER TABLE ONLY control.isolation_check
     ADD CONSTRAINT isolation_check_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.offboarding
+    ADD CONSTRAINT offboarding_pkey PRIMARY KEY (tenant_id);
+
 ALTER TABLE ONLY control.process
     ADD CONSTRAINT process_pkey PRIMARY KEY (process_id);
+
+ALTER TABLE ONLY control.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (tenant_id);
 
 ALTER TABLE ONLY control.run
     ADD CONSTRAINT run_pkey PRIMARY KEY (run_id);
@@ -1401,6 +1595,8 @@ CREATE UNIQUE INDEX run_one_live_a_tenant ON control.run USING btree (tenant_id)
 
 CREATE INDEX run_to_ring ON control.run USING btree (not_before) WHERE (state = 'requested'::text);
 
+CREATE INDEX sync_request_of_run ON control.sync_request USING btree (run_id);
+
 CREATE INDEX sync_request_open ON control.sync_request USING btree (request_id) WHERE (run_id IS NULL);
 
 CREATE INDEX tenant_due ON control.tenant USING btree (next_due_at) WHERE (state = 'active'::text);
@@ -1425,6 +1621,10 @@ CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH
 
 CREATE TRIGGER run_moves BEFORE UPDATE ON control.run FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) OR (old.fence IS DISTINCT FROM new.fence))) EXECUTE FUNCTION control.check_move();
 
+CREATE TRIGGER sync_request_is_told AFTER INSERT ON control.sync_request FOR EACH ROW EXECUTE FUNCTION control.tell_request();
+
+CREATE TRIGGER tenant_offboarding BEFORE UPDATE OF state ON control.tenant FOR EACH ROW WHEN (((old.state <> new.state) AND (('offboarding'::text = old.state) OR ('offboarding'::text = new.state)))) EXECUTE FUNCTION control.check_offboarding();
+
 ALTER TABLE ONLY control.credential
     ADD CONSTRAINT credential_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
@@ -1436,6 +1636,12 @@ ALTER TABLE ONLY control.instance_breaker
 
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+ALTER TABLE ONLY control.offboarding
+    ADD CONSTRAINT offboarding_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+ALTER TABLE ONLY control.retention
+    ADD CONSTRAINT retention_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
 ALTER TABLE ONLY control.run
     ADD CONSTRAINT run_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
@@ -1454,6 +1660,8 @@ ALTER TABLE control.audit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.audit_events_rest ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.audit_retention ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.audit_sealer ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY;
@@ -1463,6 +1671,8 @@ ALTER TABLE control.data_key ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.deployment_key ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true);
+
+CREATE POLICY fleet ON control.audit_retention FOR SELECT TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.audit_sealer TO zaptik_fleet USING (true);
 
@@ -1474,7 +1684,11 @@ CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.isolation_check TO zaptik_fleet USING (true);
 
+CREATE POLICY fleet ON control.offboarding FOR SELECT TO zaptik_fleet USING (true);
+
 CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.retention FOR SELECT TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true);
 
@@ -1498,6 +1712,8 @@ ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.isolation_check ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.offboarding ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT
    FROM control.run r
   WHERE (r.run_id = audit_events.run_id))))));
@@ -1507,6 +1723,8 @@ CREATE POLICY own_tenant ON control.credential TO zaptik_app USING ((tenant_id =
 CREATE POLICY own_tenant ON control.data_key TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_tenant ON control.instance_pace TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_tenant ON control.retention TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_tenant ON control.run FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
@@ -1519,6 +1737,8 @@ CREATE POLICY owner ON control.audit_checkpoint TO zaptik_owner USING (true);
 CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.audit_retention TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.audit_sealer TO zaptik_owner USING (true);
 
@@ -1534,7 +1754,11 @@ CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.isolation_check TO zaptik_owner USING (true);
 
+CREATE POLICY owner ON control.offboarding TO zaptik_owner USING (true);
+
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.retention TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.run TO zaptik_owner USING (true);
 
@@ -1550,6 +1774,8 @@ ALTER TABLE control.process ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY processes ON control.process TO zaptik_app USING (true);
 
+ALTER TABLE control.retention ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.run ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.schema_version ENABLE ROW LEVEL SECURITY;
@@ -1559,6 +1785,8 @@ ALTER TABLE control.start_budget ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY turn ON control.audit_retention TO zaptik_app USING (true);
 
 GRANT USAGE ON SCHEMA control TO zaptik_app;
 GRANT USAGE ON SCHEMA control TO zaptik_fleet;
@@ -1578,6 +1806,8 @@ REVOKE ALL ON FUNCTION control.check_move() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.check_no_tenant() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION control.check_offboarding() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION control.check_one_tenant(reached uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.claim_due_tenants(batch integer) FROM PUBLIC;
@@ -1594,6 +1824,8 @@ GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds 
 
 REVOKE ALL ON FUNCTION control.count_runs() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.drop_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.drop_key(key text) TO zaptik_app;
@@ -1613,6 +1845,12 @@ GRANT ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome te
 REVOKE ALL ON FUNCTION control.fold_requests(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.fold_requests(batch integer) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.forget_audit_month(keep_months integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.forget_audit_month(keep_months integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) TO zaptik_app;
 
@@ -1626,6 +1864,8 @@ GRANT ALL ON FUNCTION control.is_month_sealed(month date) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.keys_in_use() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.keys_in_use() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.make_audit_months(ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.make_audit_months(ahead integer) TO zaptik_app;
@@ -1656,6 +1896,15 @@ GRANT ALL ON FUNCTION control.read_isolation_check() TO zaptik_app;
 REVOKE ALL ON FUNCTION control.read_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_keys() TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.read_offboardings() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_offboardings() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_old_audit_months(keep_months integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_old_audit_months(keep_months integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_retention_overdue() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_retention_overdue() TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) TO tenant_example;
 
@@ -1684,6 +1933,8 @@ GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds do
 REVOKE ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.tell_request() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app;
 
@@ -1705,6 +1956,15 @@ GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_app;
 GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.audit_events_rest TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.audit_retention TO zaptik_fleet;
+GRANT SELECT ON TABLE control.audit_retention TO zaptik_app;
+
+GRANT UPDATE(holder) ON TABLE control.audit_retention TO zaptik_app;
+
+GRANT UPDATE(lease_until) ON TABLE control.audit_retention TO zaptik_app;
+
+GRANT UPDATE(done_at) ON TABLE control.audit_retention TO zaptik_app;
 
 GRANT SELECT ON TABLE control.audit_sealer TO zaptik_fleet;
 
@@ -1743,6 +2003,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE control.instance_pace TO zaptik_app;
 
 GRANT SELECT,UPDATE ON TABLE control.isolation_check TO zaptik_fleet;
 
+GRANT SELECT ON TABLE control.offboarding TO zaptik_fleet;
+
 GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
 GRANT SELECT ON TABLE control.process TO zaptik_fleet;
 
@@ -1751,10 +2013,10 @@ GRANT UPDATE(seen_at) ON TABLE control.process TO zaptik_app;
 GRANT UPDATE(key_ids) ON TABLE control.process TO zaptik_app;
 
 GRANT SELECT ON TABLE control.run TO zaptik_app;
-GRANT SELECT,INSERT,UPDATE ON TABLE control.run TO zaptik_fleet;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE control.run TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.sync_request TO zaptik_app;
-GRANT SELECT ON TABLE control.sync_request TO zaptik_fleet;
+GRANT SELECT,DELETE ON TABLE control.sync_request TO zaptik_fleet;
 
 GRANT INSERT(tenant_id) ON TABLE control.sync_request TO zaptik_fleet;
 
@@ -1779,6 +2041,13 @@ GRANT UPDATE(published_at) ON TABLE control.tenant TO zaptik_fleet;
 GRANT UPDATE(as_of) ON TABLE control.tenant TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester;
+
+GRANT SELECT ON TABLE control.retention TO zaptik_fleet;
+GRANT SELECT ON TABLE control.retention TO zaptik_app;
+
+GRANT INSERT(tenant_id) ON TABLE control.retention TO zaptik_app;
+
+GRANT UPDATE(done_at) ON TABLE control.retention TO zaptik_app;
 
 GRANT SELECT ON TABLE control.schema_version TO zaptik_app;
 

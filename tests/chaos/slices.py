@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from uuid import UUID
 
 from jobs.events import Event
 from jobs.surface import Surface, read_surface
+from tests.forking import start_forked
 from tests.integration.interleaving_case import small_surface
 from worker.servicenow import build_trust
 from worker.settings import read_settings
 from worker.sync import Parts, run_slice
 from worker.vault import read_keyring
 
-_FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload([__name__])
-
 
 def start_slice(environment: Mapping[str, str], run_id: UUID, *, whole_surface: bool) -> ForkServerProcess:
     """Start a process that works on a run for one slice, of the whole surface or a few tables."""
-    process = _FORKING.Process(target=_work, args=(dict(environment), run_id, whole_surface), daemon=True)
-    process.start()
-    return process
+    return start_forked(_work, dict(environment), run_id, whole_surface)
 
 
 def _work(environment: Mapping[str, str], run_id: UUID, whole_surface: bool) -> None:  # noqa: FBT001  a process's arguments

@@ -39,13 +39,14 @@ async def test_a_runs_acts_are_events_in_the_order_they_came(
     events = await read_own(admin, EVENTS, tenant.tenant_id)
     assert [event["action"] for event in events] == [
         "tenant.added",
+        "run.asked",
         "run.requested",
         "run.claimed",
         "token.fetched",
         "request.answered",
         "run.ended",
     ]
-    assert events[3]["detail"] == {"expires_in_seconds": 1799}
+    assert events[4]["detail"] == {"expires_in_seconds": 1799}
     assert {event["actor"] for event in events[1:]} == {"zaptik_app"}
 
 

@@ -202,3 +202,23 @@ def test_what_is_no_network_is_refused_with_what_to_write_and_not_repeated(text:
     ) as caught:
         read_settings({"ZAPTIK_PRIVATE_RANGES": text})
     assert text not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "promised", "unit"),
+    [
+        ("ZAPTIK_REVISION_RETENTION", 365, "days"),
+        ("ZAPTIK_RUN_RETENTION", 90, "days"),
+        ("ZAPTIK_AUDIT_RETENTION", 24, "months"),
+    ],
+)
+def test_what_is_kept_may_be_kept_longer_and_never_shorter_than_promised(
+    variable: str, promised: int, unit: str
+) -> None:
+    field = variable.removeprefix("ZAPTIK_").lower()
+    assert getattr(read_settings({}), field) == promised
+    assert getattr(read_settings({variable: str(promised + 1)}), field) == promised + 1
+    for given in (promised - 1, 0, -1, 10**6):
+        message = refuse({variable: str(given)})
+        assert message.startswith(f"{variable}: ")
+        assert f"kept for {promised} {unit} at least, since that is promised" in message

@@ -20,6 +20,7 @@ from worker.command import (
     graph_explain,
     graph_export,
     keys,
+    offboarding,
     processes,
     retention,
     revisions,
@@ -27,6 +28,8 @@ from worker.command import (
     surface,
     tenants,
 )
+from worker.command.completion import SHELLS, build_complete
+from worker.command.examples import show_examples
 from worker.command.output import Output
 from worker.command.values import parse_digest, parse_duration, parse_number, parse_run_id, parse_time
 from worker.settings import Settings
@@ -79,7 +82,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_consumers(verbs)
     _add_audit(verbs)
     retained = _add_family(verbs, "retention", "what is kept, and for how long")
-    _add(retained, "run", retention.run, "let revisions go that are older than ZAPTIK_REVISION_RETENTION")
+    _add(
+        retained,
+        "run",
+        retention.run,
+        "let go what is older than is kept: revisions, runs, and months of the audit trail",
+    )
+    shell = _add(
+        verbs, "completion", build_complete(build_parser), "print what a shell needs to complete our words"
+    )
+    shell.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or tcsh")
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -87,6 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add(verbs: argparse._SubParsersAction[_Parser], name: str, command: Command, summary: str) -> _Parser:
     parser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.epilog = show_examples(parser.prog.partition(" ")[2])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=command)
     return parser
@@ -166,6 +180,42 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     for parser in (pause, resume, store):
         parser.add_argument("name", metavar="NAME")
+    _add_offboarding(family)
+
+
+def _add_offboarding(family: argparse._SubParsersAction[_Parser]) -> None:
+    leave = _add(
+        family,
+        "offboard",
+        offboarding.offboard,
+        "record a written request to delete a tenant, which stops it at once, or delete it",
+    )
+    leave.add_argument("name", metavar="NAME", nargs="?", help="the tenant")
+    leave.add_argument(
+        "--reference", metavar="TEXT", help="of the written request; it stays in the audit trail"
+    )
+    leave.add_argument("--now", action="store_true", help="delete it at once, for good")
+    leave.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="with --now: write the certificate to FILE"
+    )
+    leave.add_argument("--cancel", action="store_true", help="call the request off, while nothing is deleted")
+    leave.add_argument(
+        "--due", action="store_true", help="delete all tenants that must be gone within a week; call it daily"
+    )
+    leave.add_argument(
+        "--certificates",
+        type=Path,
+        metavar="FOLDER",
+        help="with --due: write each one's certificate to FOLDER",
+    )
+    papers = _add_family(family, "certificate", "what proves a deletion")
+    verify = _add(
+        papers, "verify", offboarding.verify_certificate, "check that a certificate is what was signed"
+    )
+    verify.add_argument("file", type=Path, metavar="FILE", help="as `tenant offboard` wrote it")
+    verify.add_argument(
+        "--keys", type=Path, metavar="FILE", help="the public keys; those of ZAPTIK_AUDIT_KEY_FILE otherwise"
+    )
 
 
 def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -193,7 +243,12 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
         family, "cancel", runs.cancel, "end a run that waits or is under way; what it read is dropped"
     )
     cancel.add_argument("run_id", type=parse_run_id, metavar="RUN_ID", help="as `zaptik runs NAME` shows it")
-    _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    fleet = _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    fleet.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw it anew every two seconds, those in trouble first, until Ctrl-C",
+    )
 
 
 def _add_revisions(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from jobs.errors import UnknownTenant, UsageFailure
 from jobs.events import GRAPH_READ, TENANT_ADDED, Event
+from jobs.leaving import TenantLeaves
 from jobs.names import is_tenant_name, schema_name
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
 from worker.postgres.provision import provision_schema
@@ -61,7 +62,7 @@ async def add_tenant(connection: Connection, name: str, *, url: str, every_secon
             name=name, schema_name=tenant_schema, url=url, every_seconds=every_seconds,
         )  # fmt: skip
         if added is not None:
-            event = Event(TENANT_ADDED, {"schema": tenant_schema}, tenant=str(added))
+            event = Event(TENANT_ADDED, {"every_seconds": every_seconds}, tenant=str(added))
             await insert_events(connection, [event])
         tenant = await find_tenant(connection, name)
         if added is None and (tenant.url, tenant.every_seconds) != (url, every_seconds):
@@ -80,6 +81,15 @@ async def find_tenant(connection: Connection, name: str) -> Tenant:
             f"There is no tenant {name!a}: `zaptik tenant list` names them, `zaptik tenant add` adds one."
         )
     return Tenant(**row)
+
+
+def refuse_leaving(tenant: Tenant) -> None:
+    """Raise TenantLeaves where a tenant's deletion was asked for: nothing is done for it any more."""
+    if tenant.state == "offboarding":
+        raise TenantLeaves(
+            f"{tenant.name} leaves: its deletion was asked for, and nothing is done for it any more. `zaptik tenant "
+            f"list` shows by when; `zaptik tenant offboard {tenant.name} --cancel` calls it off."
+        )
 
 
 async def change_state(connection: Connection, tenant_id: UUID, state: str, *, reason: str | None) -> None:

@@ -9,7 +9,7 @@ password; pydantic's own errors print it, so none escapes.
 import difflib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -33,6 +33,8 @@ from worker.settings.secret_files import SUFFIX, read_filed_values
 
 PREFIX: Final = "ZAPTIK_"
 _TEST_PREFIX: Final = "ZAPTIK_TEST_"
+_REVISION_DAYS, _RUN_DAYS, _LONGEST_DAYS = 365, 90, 36_500
+_AUDIT_MONTHS, _LONGEST_MONTHS = 24, 1_200
 FILED: Final = ("database_url", "listen_database_url", "admin_database_url", "redis_url")
 _SERVICE_LINK: Final = re.compile(
     r".+_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
@@ -58,6 +60,20 @@ def _check_command(command: SecretStr) -> SecretStr:
     if not words:
         raise ValueError("write a program and its arguments, with every quote closed")
     return command
+
+
+def _check_kept(what: str, least: int, most: int, unit: str) -> Callable[[int], int]:
+    """Give what refuses to keep for a shorter time than is promised; longer may always be."""
+
+    def check(given: int) -> int:
+        if not least <= given <= most:
+            raise ValueError(
+                f"{what} kept for {least} {unit} at least, since that is promised, and {most} at most: set a number of "
+                f"{unit} between the two, or leave it unset"
+            )
+        return given
+
+    return check
 
 
 def _check_no_service_link(value: object) -> object:
@@ -109,6 +125,13 @@ PropertyNames = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Runs = Annotated[int, Field(ge=1, le=100_000)]
+RevisionDays = Annotated[
+    int, AfterValidator(_check_kept("revisions are", _REVISION_DAYS, _LONGEST_DAYS, "days"))
+]
+RunDays = Annotated[int, AfterValidator(_check_kept("runs are", _RUN_DAYS, _LONGEST_DAYS, "days"))]
+AuditMonths = Annotated[
+    int, AfterValidator(_check_kept("the audit trail is", _AUDIT_MONTHS, _LONGEST_MONTHS, "months"))
+]
 
 
 class Settings(BaseSettings):
@@ -230,8 +253,26 @@ class Settings(BaseSettings):
     guard_removed_share: float = Field(
         0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
     )
-    revision_retention: int = Field(
-        365, ge=30, le=36_500, description="How many days a revision is kept; the one in force stays longer."
+    revision_retention: RevisionDays = Field(
+        _REVISION_DAYS,
+        description="How many days a revision is kept; the one in force stays. Never fewer than are promised.",
+        json_schema_extra={"minimum": _REVISION_DAYS, "maximum": _LONGEST_DAYS},
+    )
+    run_retention: RunDays = Field(
+        _RUN_DAYS,
+        description="How many days a run's row is kept after its end; the newest stay. Never fewer than are promised.",
+        json_schema_extra={"minimum": _RUN_DAYS, "maximum": _LONGEST_DAYS},
+    )
+    audit_retention: AuditMonths = Field(
+        _AUDIT_MONTHS,
+        description="How many months an audit event is kept at least; a sealed month goes whole when its last is so "
+        "old. Never fewer than are promised.",
+        json_schema_extra={"minimum": _AUDIT_MONTHS, "maximum": _LONGEST_MONTHS},
+    )
+    tombstones_file: Path | None = Field(
+        None,
+        description="The list of deleted tenants, outside of the database and its backups: `tenant offboard` adds to "
+        "it, and `migrate` deletes again whom a restored backup brought back.",
     )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -119,6 +119,15 @@ GRANT EXECUTE ON FUNCTION control.make_audit_months(integer) TO zaptik_app;
 GRANT CREATE ON SCHEMA control TO zaptik_fleet;
 SET LOCAL ROLE zaptik_fleet;
 
+-- Whoever asks for a run, by the command or by SQL, is named by the login, which is not the scheduler's that makes it.
+CREATE FUNCTION control.tell_request() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    INSERT INTO control.audit_events (action, tenant_ref, detail)
+    VALUES ('run.asked', NEW.tenant_id, jsonb_build_object('request', NEW.request_id, 'mode', NEW.mode));
+    RETURN NULL;
+END
+$$;
+
 -- The events of one partition after a place in the order, with ids above `above_id` up to `upto_id`; `settled` alone,
 -- after which no earlier one can come, or all. Times are microseconds since 1970 in UTC.
 CREATE FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint,
@@ -329,5 +338,9 @@ GRANT EXECUTE ON FUNCTION control.read_audit(text, bigint, bigint, text, bigint,
     control.read_audit_checkpoints(bigint, integer), control.tell_audit_act(text, jsonb),
     control.read_audit_tail(uuid, uuid, text, integer) TO zaptik_app;
 GRANT EXECUTE ON FUNCTION control.is_month_sealed(date) TO zaptik_owner;
+REVOKE ALL ON FUNCTION control.tell_request() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION control.tell_request() TO zaptik_owner;  -- to make the trigger; nobody calls it
 SET LOCAL ROLE zaptik_owner;
 REVOKE CREATE ON SCHEMA control FROM zaptik_fleet;
+CREATE TRIGGER sync_request_is_told AFTER INSERT ON control.sync_request
+    FOR EACH ROW EXECUTE FUNCTION control.tell_request();
