@@ -349,6 +349,26 @@ async def test_another_key_is_an_event_and_the_chain_goes_on(trail: Trail, tmp_p
     assert told == [{"detail": {"key_id": key.key_id, "before": trail.key.key_id}}]
 
 
+async def test_of_a_month_without_statistics_no_more_is_read_than_is_wanted(trail: Trail) -> None:
+    """The planner then thinks that the month is small, and would sort all of it for each segment."""
+    async with trail.tampering() as admin:
+        await admin.execute("SET LOCAL ROLE zaptik_owner")
+        await admin.execute("SELECT control.make_audit_partition('2019-01')")
+        await admin.execute("SET LOCAL ROLE NONE")
+        await admin.execute(
+            """INSERT INTO control.audit_events (occurred_at, action)
+               SELECT '2019-01-02'::timestamptz + n * interval '1 second', 'x' FROM generate_series(1, 5000) n"""
+        )
+        events = await read_events(admin, Frontier("2019-01"), settled=False, batch=10)
+        [read] = await read_own(
+            admin,
+            """SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read AS tuples FROM pg_stat_xact_user_tables
+               WHERE relname = 'audit_events_2019_01'""",
+        )
+    assert len(events) == 10
+    assert read["tuples"] <= 20
+
+
 async def test_how_much_is_not_sealed_is_counted_up_to_a_bound(trail: Trail) -> None:
     await add_events(trail.deployment, 30)
     async with open_connection(trail.deployment.app_url, purpose="test") as app:
