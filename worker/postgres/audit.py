@@ -160,7 +160,7 @@ def _move(partition: Partition, sealed: Checkpoint) -> Partition:
     return Partition(frontier, partition.went_back and not has_begun_anew, partition.unsealed, None)
 
 
-async def _fetch_in_order(connection: Connection, name: str, /, **values: object) -> list[DictRow]:
+async def _fetch_in_order(connection: Connection, name: str, /, **values: Any) -> list[DictRow]:
     """Run a named query that reads events in their order, by the index that has it.
 
     Of a partition without statistics yet, a month's beginning, the planner thinks that there is little, and would read
