@@ -55,7 +55,7 @@ format: setup  ## writes the format
 	@$(BIN)/ruff check --fix .
 
 soak: setup  ## the long forms of the tests, for hours: many more examples, bodies and interleavings
-	@ZAPTIK_TEST_PROFILE=soak $(BIN)/python -m pytest -q --timeout=3600 tests/unit tests/contract tests/integration
+	@ZAPTIK_TEST_PROFILE=soak $(BIN)/python -m pytest -q --timeout=3600 tests/unit tests/contract tests/integration tests/chaos
 	@command -v pgbouncer >/dev/null || { echo "PgBouncer is not here: nothing ran through it" >&2; exit 0; }; \
 	  ZAPTIK_TEST_POOLER="$$(command -v pgbouncer)" $(BIN)/python -m pytest -q --timeout=3600 tests/integration
 

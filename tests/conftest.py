@@ -1,9 +1,9 @@
 """One PostgreSQL for the whole session, migrated once; every test that needs rows makes a tenant of its own.
 
 Embedded; of the programs in the folder that `ZAPTIK_TEST_POSTGRES` names; or with `ZAPTIK_TEST_BACKEND=containers` a
-container. With `ZAPTIK_TEST_POOLER` the app reaches it through that PgBouncer. There is one deployment a server, since
-roles belong to the whole of it: a test that breaks a deployment starts a server of its own (`build_server`). Async
-tests are marked `pytest.mark.anyio` and run on asyncio.
+container of the image that `ZAPTIK_TEST_IMAGE` names. With `ZAPTIK_TEST_POOLER` the app reaches it through that
+PgBouncer. There is one deployment a server, since roles belong to the whole of it: a test that breaks a deployment
+starts a server of its own (`build_server`). Async tests are marked `pytest.mark.anyio` and run on asyncio.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ BACKEND_VARIABLE = "ZAPTIK_TEST_BACKEND"
 POSTGRES_VARIABLE = "ZAPTIK_TEST_POSTGRES"
 POOLER_VARIABLE = "ZAPTIK_TEST_POOLER"
 PROFILE_VARIABLE = "ZAPTIK_TEST_PROFILE"
-CONTAINER_IMAGE = "postgres:18"
+IMAGE_VARIABLE = "ZAPTIK_TEST_IMAGE"
+USUAL_IMAGE = "postgres:18"
 POOL_SIZE = 6
 
 settings.register_profile("short", deadline=None)
@@ -113,8 +114,8 @@ def _start_server(backend: str) -> Iterator[str]:
 @contextmanager
 def _start_container() -> Iterator[str]:
     try:  # imported only here: nobody else needs the package, nor Docker
-        container = importlib.import_module("testcontainers.postgres").PostgresContainer(
-            CONTAINER_IMAGE, username="postgres", dbname="postgres", driver=None
+        container = importlib.import_module("testcontainers.community.postgres").PostgresContainer(
+            os.environ.get(IMAGE_VARIABLE, USUAL_IMAGE), username="postgres", dbname="postgres", driver=None
         )
         container.start()
     except Exception as error:  # noqa: BLE001  the package, Docker and its daemon each fail in their own way

@@ -111,6 +111,7 @@ class Follower:
 
     async def _check_held(self) -> None:
         tenant = await tenants.find_tenant(self._connection, self._tenant.name)
+        tenants.refuse_leaving(tenant)
         if tenant.state == "paused":
             await refuse_paused(self._connection, tenant)
 

@@ -24,6 +24,7 @@ from worker.command.terminal import draw_fleet, telling, watch
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection
 from worker.postgres.isolation import read_check
+from worker.postgres.offboarding import read_offboardings
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
@@ -122,6 +123,8 @@ def _read_status(settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any
         connection: Connection,
     ) -> tuple[list[dict[str, Any]], dict[str, int], list[dict[str, Any]], dict[str, str | None]]:
         fleet, counts = await reading.read_fleet(connection), await reading.count_runs(connection)
+        due = {one.tenant_id: one.due_at for one in await read_offboardings(connection)}
+        fleet = [{**row, "due_at": due.get(row["tenant_id"])} for row in fleet]
         isolation = describe_isolation(*await read_check(connection))
         return fleet, counts, await reading.read_processes(connection), isolation
 
@@ -172,6 +175,7 @@ def _tell_isolation(isolation: Mapping[str, str | None]) -> str:
 
 async def _find_runnable(connection: Connection, name: str) -> Tenant:
     tenant = await tenants.find_tenant(connection, name)
+    tenants.refuse_leaving(tenant)
     if tenant.state == "awaiting_credentials":
         raise TenantPaused(f"{name} has no credentials yet: `zaptik credential set {name} --client-id ID`.")
     if tenant.state == "paused":
@@ -197,6 +201,8 @@ def _tell_error(error: dict[str, Any]) -> str:
 
 
 def _tell_trouble(row: dict[str, Any]) -> str:
+    if row["state"] == "offboarding":
+        return f"leaves: it must be deleted by {row['due_at']}"
     if row["state"] == "paused":
         return f"paused: {row['reason']}"
     if row["last_state"] == "quarantined":
