@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,18 +14,11 @@ from ops.local.valkey import EmbeddedValkey
 from worker.queue import Doorbell
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey() as started:
-        yield started
-
-
 @pytest.fixture
-def url(server: EmbeddedValkey) -> str:
-    address = server.url()
-    with redis.Redis.from_url(address) as client:
+def url(queue_server: str) -> str:
+    with redis.Redis.from_url(queue_server) as client:
         client.flushall()
-    return address
+    return queue_server
 
 
 class Heard:
@@ -111,8 +104,8 @@ def test_a_ring_without_redis_says_that_it_is_away_without_the_password() -> Non
         assert "secret-word" not in str(raised.value)
 
 
-def test_a_wrong_password_is_told_as_such(server: EmbeddedValkey) -> None:
-    doorbell = Doorbell(f"redis://:wrong@127.0.0.1:{server.port}/0")
+def test_a_wrong_password_is_told_as_such(queue_server: str) -> None:
+    doorbell = Doorbell(f"redis://:wrong@127.0.0.1:{urlsplit(queue_server).port}/0")
     with pytest.raises(QueueAway, match="refused the user or the password"):
         doorbell.check()
 
