@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down test test-database test-processes check format image bench soak lock clean
+.PHONY: help setup demo up down logs test test-database test-processes check format image bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ up: setup  ## the same stack, left running; .demo/env has the variables to use i
 down: setup  ## stops what `make up` started
 	@$(BIN)/python -m ops.local down
 
+logs: setup  ## what the processes of `make up` have said, for people
+	@$(BIN)/python -m ops.local logs
+
 test: setup  ## every test, on embedded servers
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-database test-processes
 
@@ -52,7 +55,7 @@ format: setup  ## writes the format
 	@$(BIN)/ruff check --fix .
 
 soak: setup  ## the long forms of the tests, for hours: many more examples, bodies and interleavings
-	@ZAPTIK_TEST_PROFILE=soak $(BIN)/python -m pytest -q --timeout=3600 tests/unit tests/contract tests/integration
+	@ZAPTIK_TEST_PROFILE=soak $(BIN)/python -m pytest -q --timeout=3600 tests/unit tests/contract tests/integration tests/chaos
 	@command -v pgbouncer >/dev/null || { echo "PgBouncer is not here: nothing ran through it" >&2; exit 0; }; \
 	  ZAPTIK_TEST_POOLER="$$(command -v pgbouncer)" $(BIN)/python -m pytest -q --timeout=3600 tests/integration
 

@@ -1,9 +1,9 @@
 """One PostgreSQL for the whole session, migrated once; every test that needs rows makes a tenant of its own.
 
 Embedded; of the programs in the folder that `ZAPTIK_TEST_POSTGRES` names; or with `ZAPTIK_TEST_BACKEND=containers` a
-container. With `ZAPTIK_TEST_POOLER` the app reaches it through that PgBouncer. There is one deployment a server, since
-roles belong to the whole of it: a test that breaks a deployment starts a server of its own (`build_server`). Async
-tests are marked `pytest.mark.anyio` and run on asyncio.
+container of the image that `ZAPTIK_TEST_IMAGE` names. With `ZAPTIK_TEST_POOLER` the app reaches it through that
+PgBouncer. There is one deployment a server, since roles belong to the whole of it: a test that breaks a deployment
+starts a server of its own (`build_server`). Async tests are marked `pytest.mark.anyio` and run on asyncio.
 """
 
 from __future__ import annotations

@@ -63,5 +63,23 @@ SECURITY = Dashboard(
                 ),
             ),
         ),
+        Row(
+            "Leaving",
+            (
+                lines(
+                    "Tenants that leave",
+                    "By how near the date is by which each must be deleted: near is three days, ready a week.",
+                    ("max by (standing) (zaptik_offboardings)", "{{standing}}"),
+                    alerts=("ZaptikOffboardingDue", "ZaptikOffboardingOverdue"),
+                ),
+                lines(
+                    "Retention overdue",
+                    "For how long something that is older than is kept should have gone and has not.",
+                    ("max by (subject) (zaptik_retention_overdue_seconds)", "{{subject}}"),
+                    unit="s",
+                    alerts=("ZaptikRetentionOverdue",),
+                ),
+            ),
+        ),
     ),
 )

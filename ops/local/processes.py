@@ -134,6 +134,10 @@ class Child:
             log.seek(self._log_offset_bytes)
             return log.read().decode(errors="replace")
 
+    def read_lines(self) -> list[dict[str, Any]]:
+        """Give the JSON lines among it."""
+        return _parse_lines(self.read_log())
+
     def fail(self, reason: str) -> StepFailure:
         """Build the failure that says what this child did last."""
         tail = "\n".join(self.read_log().splitlines()[-TAIL_LINES:])
@@ -145,7 +149,7 @@ class Child:
 
         def has_said_it() -> bool:
             ended = not self.is_running  # asked before reading, so that its last words are not missed
-            found.extend(line for line in _parse_lines(self.read_log()) if line.get("event") == event)
+            found.extend(line for line in self.read_lines() if line.get("event") == event)
             return bool(found) or ended
 
         in_time = wait_until(has_said_it, deadline_seconds=deadline_seconds)

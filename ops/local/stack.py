@@ -145,6 +145,7 @@ class Stack:
             "ZAPTIK_DATABASE_URL": own,
             "ZAPTIK_REDIS_URL": self.valkey.url(),
             "ZAPTIK_KEYRING_FILE": str(self.folder / "keyring.json"),
+            "ZAPTIK_AUDIT_KEY_FILE": str(self.folder / "audit.json"),
             "ZAPTIK_INSTANCE_HOSTS": ",".join(hosts),
             "ZAPTIK_CA_FILE": str(certificates.ca_file),
             "ZAPTIK_METRICS_PORT": "0",
@@ -251,6 +252,9 @@ class Stack:
     def _prepare(self) -> None:
         self._say("making keys and the control schema")
         self.run_zaptik("keys", "generate", "--into", self.settings()["ZAPTIK_KEYRING_FILE"], admin=True)
+        self.run_zaptik(
+            "audit", "key", "generate", "--into", self.settings()["ZAPTIK_AUDIT_KEY_FILE"], admin=True
+        )
         self.run_zaptik("migrate", admin=True)
 
     def _add_tenants(self) -> None:
@@ -266,11 +270,17 @@ class Stack:
         if self._process_names:
             self._say(f"starting {', '.join(self._process_names)}")
         started = [
-            self.start_process(name, ZAPTIK, name.partition("-")[0], environment=self.settings())
+            self.start_process(name, ZAPTIK, kind, environment=self._settings_of(kind))
             for name in self._process_names
+            for kind in [name.partition("-")[0]]
         ]
         for child in started:
             self.metrics_ports[child.name] = child.wait_for_event("metrics.listening")["port"]
+
+    def _settings_of(self, kind: str) -> dict[str, str]:
+        """Give the variables of a process: who seals the audit trail reads no instance, and the other way round."""
+        withheld = {"worker": "ZAPTIK_AUDIT_KEY_FILE", "scheduler": "ZAPTIK_KEYRING_FILE"}[kind]
+        return {name: value for name, value in self.settings().items() if name != withheld}
 
     def _written(self) -> Certificates:
         if self._certificates is None:

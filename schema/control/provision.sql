@@ -12,8 +12,19 @@ BEGIN
     END IF;
 END
 $$;
-ALTER ROLE {tenant} NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
-ALTER ROLE {reader} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+ALTER ROLE {tenant} NOLOGIN NOINHERIT NOCREATEROLE NOCREATEDB;
+ALTER ROLE {reader} NOLOGIN NOCREATEROLE NOCREATEDB;
+DO $$
+DECLARE
+    exalted name;
+BEGIN
+    FOR exalted IN SELECT rolname FROM pg_roles
+                   WHERE oid IN ('{tenant}'::regrole, '{reader}'::regrole)
+                     AND (rolsuper OR rolbypassrls OR rolreplication) LOOP
+        EXECUTE format('ALTER ROLE %I NOSUPERUSER NOBYPASSRLS NOREPLICATION', exalted);
+    END LOOP;
+END
+$$;
 CREATE SCHEMA IF NOT EXISTS {tenant} AUTHORIZATION zaptik_owner;
 -- zaptik_app has none of the tenant's rights until it becomes the role, for one transaction. From PostgreSQL 16
 -- on the grant says so itself; on 15 it follows from zaptik_app's NOINHERIT.

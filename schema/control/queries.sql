@@ -174,7 +174,7 @@ VALUES (%(tenant_id)s::uuid, %(version)s::integer, %(envelope)s::bytea)
 -- Let a tenant run, at once, or hold it with a reason.
 UPDATE control.tenant SET state = %(state)s, state_reason = %(reason)s,
     next_due_at = CASE WHEN %(state)s = 'active' THEN clock_timestamp() ELSE next_due_at END
-WHERE tenant_id = %(tenant_id)s::uuid
+WHERE tenant_id = %(tenant_id)s::uuid AND state <> 'offboarding'
 
 -- name: let_run_with_credentials
 -- Let a tenant run, at once, that waited for credentials or has other ones now; no row where a person paused it.
@@ -230,24 +230,30 @@ WITH me AS (SELECT * FROM pg_roles WHERE rolname = current_user
 SELECT me.rolname, (SELECT coalesce(array_agg(what ORDER BY what), '{}') FROM unsafe) AS unsafe FROM me
 
 -- name: read_open_doors
--- Privileges of PUBLIC that `migrate` took away and that are there again.
-SELECT 'TEMPORARY on the database' AS door
+-- What `migrate` closes and is open, each with the name of its gap (jobs/gaps.py): privileges of PUBLIC, a trigger.
+SELECT 'TEMPORARY on the database' AS door, 'temporary:database' AS gap
 FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
 WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'
 UNION ALL
-SELECT 'CREATE on schema public' FROM pg_namespace n, aclexplode(n.nspacl) a
+SELECT 'CREATE on schema public', 'create:public' FROM pg_namespace n, aclexplode(n.nspacl) a
 WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
 UNION ALL
-SELECT 'USAGE on language ' || l.lanname
+SELECT 'USAGE on language ' || l.lanname, 'usage:' || l.lanname
 FROM pg_language l, aclexplode(coalesce(l.lanacl, acldefault('l', l.lanowner))) a
 WHERE l.lanname IN ('sql', 'plpgsql') AND a.grantee = 0
 UNION ALL
-SELECT 'EXECUTE on ' || p.oid::regprocedure::text
+SELECT 'EXECUTE on ' || p.oid::regprocedure::text,
+       'execute:' || CASE WHEN p.proname ~ '^lo_' THEN 'large_objects' WHEN p.proname ~ 'advisory' THEN 'advisory_locks'
+                          WHEN p.proname = 'pg_logical_emit_message' THEN 'write_log'
+                          WHEN p.proname = 'set_config' THEN 'set_config' ELSE 'texts' END
 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
   AND (p.proname IN ('set_config', 'ts_stat', 'lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')
        OR p.proname ~ '^((query|table|schema|database|cursor)_to_xml|pg_(try_)?advisory_(xact_)?lock)'
        OR (p.proname = 'ts_rewrite' AND p.pronargs = 2))
+UNION ALL
+SELECT 'no event trigger zaptik_keep_policies', 'trigger:drop_owned'
+WHERE NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'zaptik_keep_policies' AND evtenabled = 'A')
 ORDER BY 1
 
 -- name: read_login
@@ -510,6 +516,185 @@ WITH rewrapped AS (
 INSERT INTO control.audit_events (action, tenant_ref, detail)
 SELECT %(action)s, tenant_id, %(detail)s::jsonb FROM rewrapped RETURNING action
 
+-- name: forget_runs
+-- Let some of a tenant's runs go that ended longer ago than so many days, with the requests that became them.
+SELECT runs, requests FROM control.forget_runs(%(tenant_id)s::uuid, %(keep_days)s::integer, %(batch)s::integer)
+
+-- name: note_retention
+-- Keep when the turn of retention of the tenant that the transaction names came to its end.
+INSERT INTO control.retention AS r (tenant_id) VALUES (%(tenant_id)s::uuid)
+ON CONFLICT (tenant_id) DO UPDATE SET done_at = clock_timestamp()
+
+-- name: read_retention_overdue
+-- For how long the tenant that waits longest has been past its daily turn of retention.
+SELECT control.read_retention_overdue()
+
+-- name: hold_audit_retention
+-- Take the lease on letting months of the trail go, or hold it longer; no row when another has it, or it is not due.
+UPDATE control.audit_retention
+SET holder = %(holder)s, lease_until = clock_timestamp() + %(lease_seconds)s::double precision * interval '1 second'
+WHERE (lease_until IS NULL OR lease_until < clock_timestamp() OR holder = %(holder)s)
+  AND (%(every_seconds)s::double precision = 0
+       OR done_at < clock_timestamp() - %(every_seconds)s::double precision * interval '1 second')
+RETURNING holder
+
+-- name: end_audit_retention
+-- Give that lease back: it is done for now.
+UPDATE control.audit_retention SET holder = NULL, lease_until = NULL, done_at = clock_timestamp()
+WHERE holder = %(holder)s
+
+-- name: forget_audit_month
+-- Drop the oldest month of the trail whose time is over and which is sealed; no row where there is none.
+SELECT to_char(month, 'YYYY-MM') AS month, events FROM control.forget_audit_month(%(keep_months)s::integer)
+
+-- name: read_old_audit_months
+-- The months of the trail whose time is over, and whether each is sealed; the oldest first.
+SELECT to_char(month, 'YYYY-MM') AS month, overdue_seconds, is_sealed
+FROM control.read_old_audit_months(%(keep_months)s::integer)
+
+-- name: read_audit_turn
+-- For how many seconds months of the trail have been past their daily turn.
+SELECT greatest(0, extract(epoch FROM clock_timestamp() - done_at - interval '1 day'))::double precision AS late
+FROM control.audit_retention
+
+-- name: read_clock
+-- The time by the database.
+SELECT clock_timestamp()
+
+-- name: read_offboardings
+-- Every tenant that leaves, the first to be deleted first.
+SELECT tenant_id, tenant, schema_name, url, reference, requested_at, due_at, begun_at FROM control.read_offboardings()
+
+-- name: add_offboarding
+-- Record the request to delete a tenant and let it run no more; no row where it was recorded before.
+WITH held AS (
+    SELECT tenant_id, state, state_reason FROM control.tenant
+    WHERE tenant_id = %(tenant_id)s::uuid AND state <> 'offboarding' FOR UPDATE
+), added AS (
+    INSERT INTO control.offboarding (tenant_id, reference, requested_at, due_at, state_before, reason_before)
+    SELECT tenant_id, %(reference)s, %(requested_at)s::timestamptz, %(due_at)s::timestamptz, state, state_reason
+    FROM held RETURNING tenant_id
+)
+UPDATE control.tenant t SET state = 'offboarding', state_reason = 'its deletion was asked for'
+FROM added WHERE t.tenant_id = added.tenant_id RETURNING t.tenant_id
+
+-- name: cancel_offboarding
+-- Call off a tenant's deletion that has not begun, and let it be as it was; no row where there is none such.
+WITH gone AS (
+    DELETE FROM control.offboarding WHERE tenant_id = %(tenant_id)s::uuid AND begun_at IS NULL
+    RETURNING tenant_id, reference, state_before, reason_before
+)
+UPDATE control.tenant t SET state = gone.state_before, state_reason = gone.reason_before,
+    next_due_at = CASE WHEN gone.state_before = 'active' THEN clock_timestamp() ELSE t.next_due_at END
+FROM gone WHERE t.tenant_id = gone.tenant_id RETURNING gone.reference
+
+-- name: cancel_live_run
+-- Cancel the run of a tenant that waits or is under way.
+SELECT control.cancel_run(run_id) FROM control.run
+WHERE tenant_id = %(tenant_id)s::uuid AND state IN ('requested', 'running')
+
+-- name: begin_deletion
+-- Mark that a tenant's deletion has begun, from where there is no way back; no row where it had.
+UPDATE control.offboarding SET begun_at = clock_timestamp()
+WHERE tenant_id = %(tenant_id)s::uuid AND begun_at IS NULL RETURNING reference
+
+-- name: shred_tenant
+-- Delete a tenant's credentials and data key, without which nothing of it opens, and keep the count of them.
+WITH credential AS (
+    DELETE FROM control.credential WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), data_key AS (
+    DELETE FROM control.data_key WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+)
+UPDATE control.offboarding SET gone = jsonb_build_object('credential', (SELECT count(*) FROM credential),
+                                                         'data_key', (SELECT count(*) FROM data_key))
+WHERE tenant_id = %(tenant_id)s::uuid RETURNING gone
+
+-- name: read_run_ids
+-- The ids of all runs of a tenant.
+SELECT run_id FROM control.run WHERE tenant_id = %(tenant_id)s::uuid
+
+-- name: read_tenant_tables
+-- The tables of a tenant's schema.
+SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema_name)s AND c.relkind IN ('r', 'p') ORDER BY 1
+
+-- name: delete_tenant
+-- Delete every row of a tenant in `control`, and give how many of each there were; audit events stay.
+WITH sync_request AS (
+    DELETE FROM control.sync_request WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), run AS (
+    DELETE FROM control.run WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), instance_pace AS (
+    DELETE FROM control.instance_pace WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), instance_breaker AS (
+    DELETE FROM control.instance_breaker WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), retention AS (
+    DELETE FROM control.retention WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), offboarding AS (
+    DELETE FROM control.offboarding WHERE tenant_id = %(tenant_id)s::uuid RETURNING gone
+), tenant AS (
+    DELETE FROM control.tenant WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+)
+SELECT (SELECT gone FROM offboarding) || jsonb_build_object(
+    'sync_request', (SELECT count(*) FROM sync_request), 'run', (SELECT count(*) FROM run),
+    'instance_pace', (SELECT count(*) FROM instance_pace),
+    'instance_breaker', (SELECT count(*) FROM instance_breaker), 'retention', (SELECT count(*) FROM retention),
+    'offboarding', (SELECT count(*) FROM offboarding), 'tenant', (SELECT count(*) FROM tenant)) AS gone,
+    clock_timestamp() AS deleted_at
+
+-- name: read_role
+-- Whether a role is there.
+SELECT to_regrole(%(role)s::text) IS NOT NULL
+
+-- name: make_audit_months
+-- Make the audit trail's months ahead; gives how many in a row are there after the current one.
+SELECT control.make_audit_months(%(ahead)s::integer)
+
+-- name: read_audit_partitions
+-- Each partition of the audit trail, with where its sealing stands and how many events are not sealed.
+SELECT part AS bound, after_id, last_xid, last_id, highest_id, went_back, unsealed, oldest_unsealed
+FROM control.read_audit_partitions(%(most_counted)s::integer)
+
+-- name: read_audit
+-- The next events of a partition, in the order of the trail.
+SELECT audit_id, occurred_us, xid, actor, caller, action, tenant_ref, run_id, detail
+FROM control.read_audit(%(bound)s::text, %(above_id)s::bigint, %(upto_id)s::bigint, %(after_xid)s::text,
+                        %(after_id)s::bigint, %(settled)s::boolean, %(batch)s::integer)
+
+-- name: read_audit_checkpoints
+-- The chain's checkpoints after a segment; the newest alone where none is given.
+SELECT segment, bound, after_id, last_xid, last_id, highest_id, events, first_us, last_us, sealed_us, entries, previous,
+       key_id, digest, signature, upto_id, before_xid, before_id
+FROM control.read_audit_checkpoints(%(after_segment)s::bigint, %(batch)s::integer)
+
+-- name: hold_audit_lease
+-- Be the one who seals; false while another is.
+SELECT control.hold_audit_lease(%(holder)s::text, %(lease_seconds)s::double precision)
+
+-- name: add_audit_checkpoint
+-- Add the chain's next checkpoint; false where the lease is another's or the chain has grown.
+SELECT control.add_audit_checkpoint(%(holder)s::text, %(checkpoint)s::jsonb)
+
+-- name: tell_audit_act
+-- Write the audit event of an act with the trail itself.
+SELECT control.tell_audit_act(%(action)s::text, %(detail)s::jsonb)
+
+-- name: read_audit_tail
+-- The newest audit events, of a tenant, a run or an action where one is given.
+SELECT audit_id, occurred_at, actor, caller, action, tenant_ref, run_id, detail
+FROM control.read_audit_tail(%(tenant_id)s::uuid, %(run)s::uuid, %(action)s::text, %(limit)s::integer)
+
+-- name: read_name
+-- The name of a tenant by its reference; no row where it is not there.
+SELECT name FROM control.tenant WHERE tenant_id = %(tenant_id)s::uuid
+
+-- name: read_sampled
+-- Tables of `control` and of the catalogue whose statistics hold one of these words.
+SELECT DISTINCT schemaname::text AS schema_name, tablename::text AS table_name FROM pg_stats s
+WHERE schemaname IN ('control', 'pg_catalog')
+  AND EXISTS (SELECT FROM unnest(%(words)s::text[]) AS w (word) WHERE strpos(s::text, w.word) > 0)
+ORDER BY 1, 2
+
 -- name: hold_isolation_check
 -- Take the turn to try the tenants' boundary: the next tenants, none when another has it, or it is not due.
 SELECT tenant_id, schema_name
@@ -528,3 +713,11 @@ SELECT checked_at, reached_at FROM control.read_isolation_check()
 -- name: sees_tenant
 -- A tenant's row in `control`, for who sees it.
 SELECT tenant_id FROM control.tenant WHERE tenant_id = %(tenant_id)s
+
+-- name: read_protection
+-- What the server says of its own protection: TLS, checksums, how passwords are kept.
+SELECT current_setting('server_version') AS version, current_setting('ssl') = 'on' AS tls_offered,
+       current_setting('ssl_min_protocol_version') AS tls_least,
+       (SELECT s.version FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()) AS tls_used,
+       current_setting('data_checksums') = 'on' AS data_checksums,
+       current_setting('password_encryption') AS password_encryption

@@ -3,6 +3,34 @@
 
 CREATE SCHEMA control;
 
+CREATE FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    added control.audit_checkpoint := jsonb_populate_record(NULL::control.audit_checkpoint, checkpoint);
+    newest control.audit_checkpoint;
+BEGIN
+    PERFORM control.check_no_tenant();
+    UPDATE control.audit_sealer s SET lease_until = greatest(s.lease_until, clock_timestamp() + interval '1 minute')
+    WHERE s.holder = by_holder AND s.lease_until > clock_timestamp();
+    IF NOT FOUND THEN RETURN false; END IF;
+    SELECT c.* INTO newest FROM control.audit_checkpoint c ORDER BY c.segment DESC LIMIT 1;
+    IF added.segment <> coalesce(newest.segment, 0) + 1
+       OR added.previous <> coalesce(newest.digest, decode(repeat('00', 32), 'hex')) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO control.audit_checkpoint SELECT added.*;
+    IF added.key_id IS DISTINCT FROM newest.key_id THEN
+        INSERT INTO control.audit_events (action, detail)
+        VALUES ('audit.key_used', jsonb_build_object('key_id', added.key_id, 'before', newest.key_id));
+    END IF;
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.breaker_pause(failures integer) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
@@ -78,6 +106,18 @@ END
 $$;
 
 ALTER FUNCTION control.check_no_tenant() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.check_offboarding() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF current_user = 'zaptik_app' THEN
+        RAISE EXCEPTION 'a tenant''s offboarding is the administrator''s' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
 
 CREATE FUNCTION control.check_one_tenant(reached uuid) RETURNS void
     LANGUAGE plpgsql
@@ -202,7 +242,7 @@ BEGIN
         SET state = 'running', attempt = 1, fence = r.fence + 1, worker = by_worker, ended_at = NULL,
             lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 86400) * interval '1 second'
         FROM control.tenant t
-        WHERE r.run_id = run AND r.state = 'quarantined' AND t.tenant_id = r.tenant_id
+        WHERE r.run_id = run AND r.state = 'quarantined' AND t.tenant_id = r.tenant_id AND t.state <> 'offboarding'
         RETURNING t.tenant_id, t.name, t.schema_name, t.url, r.mode, r.attempt, r.fence, r.started_at
     ), told AS (
         INSERT INTO control.audit_events (action, tenant_ref, run_id, detail)
@@ -263,6 +303,29 @@ END
 $$;
 
 ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) RETURNS TABLE(month date, events bigint)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET lock_timeout TO '3000'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    oldest date := (SELECT min(m.month) FROM control.list_old_audit_months(keep_months, at) m);
+    partition text := 'audit_events_' || to_char(oldest, 'YYYY_MM');
+BEGIN
+    IF oldest IS NULL OR NOT control.is_month_sealed(oldest) THEN RETURN; END IF;
+    month := oldest;
+    SELECT count(*) INTO events FROM control.audit_events e
+    WHERE e.occurred_at >= oldest::timestamp AT TIME ZONE 'UTC'
+      AND e.occurred_at < (oldest + interval '1 month') AT TIME ZONE 'UTC';
+    EXECUTE format('ALTER TABLE control.audit_events DETACH PARTITION control.%I', partition);
+    EXECUTE format('DROP TABLE control.%I', partition);
+    INSERT INTO control.audit_events (action, detail)
+    VALUES ('retention.audit', jsonb_build_object('month', to_char(oldest, 'YYYY-MM'), 'events', events));
+    RETURN NEXT;
+END
+$$;
 
 CREATE FUNCTION control.drop_key(key text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -465,6 +528,63 @@ $$;
 
 ALTER FUNCTION control.fold_requests(batch integer) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.forget_audit_month(keep_months integer) RETURNS TABLE(month date, events bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY SELECT d.month, d.events FROM control.drop_audit_month(keep_months, clock_timestamp()) d;
+END
+$$;
+
+CREATE FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) RETURNS TABLE(runs bigint, requests bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    old uuid[];
+BEGIN
+    PERFORM control.check_one_tenant(of_tenant);
+    IF keep_days IS NULL OR keep_days < 90 THEN
+        RAISE EXCEPTION 'runs are kept for 90 days at least' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    old := ARRAY(
+        SELECT r.run_id FROM control.run r
+        WHERE r.tenant_id = of_tenant AND r.ended_at < clock_timestamp() - keep_days * interval '1 day'
+          AND r.state <> 'quarantined'
+          AND r.run_id NOT IN (SELECT n.run_id FROM control.run n WHERE n.tenant_id = of_tenant
+                               ORDER BY n.requested_at DESC LIMIT 1)
+          AND r.run_id NOT IN (SELECT n.run_id FROM control.run n
+                               WHERE n.tenant_id = of_tenant AND n.state IN ('published', 'unchanged')
+                               ORDER BY n.ended_at DESC LIMIT 1)
+        ORDER BY r.requested_at LIMIT batch);
+    DELETE FROM control.sync_request q WHERE q.run_id = ANY (old);
+    GET DIAGNOSTICS requests = ROW_COUNT;
+    DELETE FROM control.run r WHERE r.run_id = ANY (old);
+    GET DIAGNOSTICS runs = ROW_COUNT;
+    RETURN NEXT;
+END
+$$;
+
+ALTER FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    UPDATE control.audit_sealer s
+    SET holder = by_holder,
+        lease_until = clock_timestamp() + least(greatest(lease_seconds, 0), 3600) * interval '1 second'
+    WHERE s.holder = by_holder OR s.lease_until < clock_timestamp();
+    RETURN FOUND;
+END
+$$;
+
+ALTER FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) RETURNS TABLE(tenant_id uuid, schema_name text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -510,6 +630,32 @@ $$;
 
 ALTER FUNCTION control.hold_key() OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.is_month_sealed(month date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    begins timestamp := date_trunc('month', month::timestamp);
+    ends timestamptz := (date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC';
+    sealed control.audit_checkpoint;
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF ends + interval '1 hour' > clock_timestamp()
+       OR to_regclass('control.audit_events_' || to_char(begins, 'YYYY_MM')) IS NULL THEN
+        RETURN false;
+    END IF;
+    SELECT c.* INTO sealed FROM control.audit_checkpoint c
+    WHERE c.bound = to_char(begins, 'YYYY-MM') ORDER BY c.after_id DESC, c.segment DESC LIMIT 1;
+    RETURN NOT EXISTS (
+        SELECT FROM control.audit_events e
+        WHERE e.occurred_at >= begins AT TIME ZONE 'UTC' AND e.occurred_at < ends
+          AND (sealed.segment IS NULL OR e.audit_id > sealed.highest_id
+               OR (e.audit_id > sealed.after_id AND (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id))));
+END
+$$;
+
+ALTER FUNCTION control.is_month_sealed(month date) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.keys_in_use() RETURNS SETOF text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -522,29 +668,67 @@ $$;
 
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) RETURNS TABLE(month date, goes_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+#variable_conflict use_column
+BEGIN
+    IF keep_months IS NULL OR keep_months NOT BETWEEN 24 AND 1200 THEN
+        RAISE EXCEPTION 'audit events are kept for 24 months at least' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+    SELECT d.month, d.goes_at
+    FROM (SELECT m.month, (m.month + (1 + keep_months) * interval '1 month') AT TIME ZONE 'UTC' AS goes_at
+          FROM (SELECT to_date(substr(c.relname, 14), 'YYYY_MM') AS month
+                FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'control.audit_events'::regclass
+                  AND c.relname ~ '^audit_events_[0-9]{4}_[0-9]{2}$') m) d
+    WHERE d.goes_at <= at ORDER BY d.month;
+END
+$_$;
+
+CREATE FUNCTION control.make_audit_months(ahead integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '2000'
+    AS $$
+DECLARE
+    month timestamp := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
+    there integer := -1;
+BEGIN
+    PERFORM control.check_no_tenant();
+    FOR months IN 0 .. least(ahead, 24) LOOP
+        PERFORM control.make_audit_partition(to_char(month + months * interval '1 month', 'YYYY-MM'));
+    END LOOP;
+    WHILE to_regclass('control.audit_events_'
+                      || to_char(month + (there + 1) * interval '1 month', 'YYYY_MM')) IS NOT NULL LOOP
+        there := there + 1;
+    END LOOP;
+    RETURN there;
+END
+$$;
+
 CREATE FUNCTION control.make_audit_partition(bound text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 DECLARE
     month date := CASE WHEN bound <> 'rest' THEN (bound || '-01')::date END;
+    begins timestamptz := month::timestamp AT TIME ZONE 'UTC';
+    ends timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
     partition text := 'audit_events_' || replace(bound, '-', '_');
 BEGIN
     IF to_regclass('control.' || partition) IS NOT NULL THEN RETURN; END IF;
     -- A month that nobody made in time has its rows in `rest`, where they stay: none may be moved.
-    IF month IS NOT NULL THEN
-        PERFORM FROM control.audit_events_rest
-        WHERE occurred_at >= month::timestamp AT TIME ZONE 'UTC'
-          AND occurred_at < (month + interval '1 month') AT TIME ZONE 'UTC' LIMIT 1;
-        IF FOUND THEN RETURN; END IF;
-    END IF;
-    EXECUTE format('CREATE TABLE control.%I PARTITION OF control.audit_events %s', partition,
-        CASE WHEN month IS NULL THEN 'DEFAULT'
-             ELSE format('FOR VALUES FROM (%L) TO (%L)',
-                         month::timestamp AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC') END);
+    PERFORM FROM control.audit_events_rest WHERE occurred_at >= begins AND occurred_at < ends LIMIT 1;
+    IF FOUND THEN RETURN; END IF;
+    EXECUTE format('CREATE TABLE control.%I (LIKE control.audit_events INCLUDING DEFAULTS)', partition);
     EXECUTE format('ALTER TABLE control.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
     EXECUTE format('CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.%I '
                    'FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()', partition);
+    EXECUTE format('ALTER TABLE control.audit_events ATTACH PARTITION control.%I FOR VALUES FROM (%L) TO (%L)',
+                   partition, begins, ends);
 END
 $$;
 
@@ -570,6 +754,129 @@ END
 $$;
 
 ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) RETURNS TABLE(audit_id bigint, occurred_us bigint, xid text, actor text, caller text, action text, tenant_ref text, run_id text, detail text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    begins timestamptz;
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF part = 'rest' THEN
+        RETURN QUERY
+        SELECT e.audit_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.xid::text, e.actor, e.caller,
+               e.action, e.tenant_ref::text, e.run_id::text, e.detail::text
+        FROM control.audit_events_rest e
+        WHERE e.audit_id > above_id AND e.audit_id <= upto_id AND (e.xid, e.audit_id) > (after_xid::xid8, after_id)
+          AND (NOT settled OR e.xid < pg_snapshot_xmin(pg_current_snapshot()))
+        ORDER BY e.xid, e.audit_id LIMIT batch;
+        RETURN;
+    END IF;
+    begins := (part || '-01')::timestamp AT TIME ZONE 'UTC';
+    RETURN QUERY
+    SELECT e.audit_id, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.xid::text, e.actor, e.caller,
+           e.action, e.tenant_ref::text, e.run_id::text, e.detail::text
+    FROM control.audit_events e
+    WHERE e.occurred_at >= begins
+      AND e.occurred_at < (begins AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'
+      AND e.audit_id > above_id AND e.audit_id <= upto_id AND (e.xid, e.audit_id) > (after_xid::xid8, after_id)
+      AND (NOT settled OR e.xid < pg_snapshot_xmin(pg_current_snapshot()))
+    ORDER BY e.xid, e.audit_id LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) RETURNS TABLE(segment bigint, bound text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, events integer, first_us bigint, last_us bigint, sealed_us bigint, entries bytea, previous bytea, key_id text, digest bytea, signature bytea, upto_id bigint, before_xid text, before_id bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT c.segment, c.bound, c.after_id, c.last_xid::text, c.last_id, c.highest_id, c.events,
+           (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
+           (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
+           (SELECT min(n.after_id) FROM control.audit_checkpoint n
+            WHERE n.bound = c.bound AND n.after_id > c.after_id),
+           coalesce(b.last_xid, '0'::xid8)::text, coalesce(b.last_id, 0)
+    FROM control.audit_checkpoint c
+    LEFT JOIN LATERAL (SELECT p.last_xid, p.last_id FROM control.audit_checkpoint p
+                       WHERE p.bound = c.bound AND p.after_id = c.after_id AND p.segment < c.segment
+                       ORDER BY p.segment DESC LIMIT 1) b ON true
+    WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
+    ORDER BY c.segment LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_partitions(most_counted integer) RETURNS TABLE(part text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, went_back boolean, unsealed bigint, oldest_unsealed timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    WITH partition AS (
+        SELECT replace(substr(c.relname::text, 14), '_', '-') AS part FROM pg_catalog.pg_inherits i
+        JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'control.audit_events'::regclass
+    ), frontier AS (
+        SELECT p.part, coalesce(s.after_id, 0) AS after_id, coalesce(s.last_xid, '0'::xid8) AS last_xid,
+               coalesce(s.last_id, 0) AS last_id, coalesce(s.highest_id, 0) AS highest_id,
+               CASE WHEN p.part <> 'rest' THEN (p.part || '-01')::timestamp END AS month
+        FROM partition p
+        LEFT JOIN LATERAL (SELECT c.after_id, c.last_xid, c.last_id, c.highest_id FROM control.audit_checkpoint c
+                           WHERE c.bound = p.part ORDER BY c.after_id DESC, c.segment DESC LIMIT 1) s ON true
+    )
+    SELECT f.part, f.after_id, f.last_xid::text, f.last_id, f.highest_id,
+           pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid, open.events, open.oldest
+    FROM frontier f
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS events, min(u.occurred_at) AS oldest FROM (
+            (SELECT e.occurred_at FROM control.audit_events e
+             WHERE f.month IS NOT NULL AND e.occurred_at >= f.month AT TIME ZONE 'UTC'
+               AND e.occurred_at < (f.month + interval '1 month') AT TIME ZONE 'UTC'
+               AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             ORDER BY e.xid, e.audit_id LIMIT most_counted)
+            UNION ALL
+            (SELECT e.occurred_at FROM control.audit_events_rest e
+             WHERE f.month IS NULL AND e.audit_id > f.after_id AND (e.xid, e.audit_id) > (f.last_xid, f.last_id)
+             ORDER BY e.xid, e.audit_id LIMIT most_counted)
+            UNION ALL
+            (SELECT e.occurred_at FROM control.audit_events e
+             WHERE f.month IS NOT NULL AND f.highest_id > 0 AND e.occurred_at >= f.month AT TIME ZONE 'UTC'
+               AND e.occurred_at < (f.month + interval '1 month') AT TIME ZONE 'UTC'
+               AND pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid
+               AND e.audit_id > f.highest_id AND (e.xid, e.audit_id) <= (f.last_xid, f.last_id) LIMIT most_counted)
+        ) u
+    ) open
+    ORDER BY f.part;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_partitions(most_counted integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) RETURNS TABLE(audit_id bigint, occurred_at timestamp with time zone, actor text, caller text, action text, tenant_ref uuid, run_id uuid, detail jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT e.audit_id, e.occurred_at, e.actor, e.caller, e.action, e.tenant_ref, e.run_id, e.detail
+    FROM control.audit_events e
+    WHERE (tenant IS NULL OR e.tenant_ref = tenant) AND (run IS NULL OR e.run_id = run)
+      AND (act IS NULL OR e.action = act)
+    ORDER BY e.occurred_at DESC, e.audit_id DESC LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.read_fleet() RETURNS TABLE(tenant_id uuid, tenant text, url text, schema_name text, every_seconds integer, state text, state_reason text, revision bigint, published_at timestamp with time zone, as_of timestamp with time zone, staleness_seconds double precision, waiting_seconds double precision, last_state text, last_error jsonb, breaker text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -627,6 +934,49 @@ END
 $$;
 
 ALTER FUNCTION control.read_keys() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_offboardings() RETURNS TABLE(tenant_id uuid, tenant text, schema_name text, url text, reference text, requested_at timestamp with time zone, due_at timestamp with time zone, begun_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT o.tenant_id, t.name, t.schema_name, t.url, o.reference, o.requested_at, o.due_at, o.begun_at
+    FROM control.offboarding o JOIN control.tenant t ON t.tenant_id = o.tenant_id ORDER BY o.due_at, t.name;
+END
+$$;
+
+ALTER FUNCTION control.read_offboardings() OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_old_audit_months(keep_months integer) RETURNS TABLE(month date, overdue_seconds double precision, is_sealed boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT m.month, extract(epoch FROM clock_timestamp() - m.goes_at)::double precision,
+           control.is_month_sealed(m.month)
+    FROM control.list_old_audit_months(keep_months, clock_timestamp()) m;
+END
+$$;
+
+CREATE FUNCTION control.read_retention_overdue() RETURNS double precision
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN (SELECT greatest(0, max(extract(epoch FROM
+                clock_timestamp() - coalesce(r.done_at, t.created_at) - interval '1 day')))::double precision
+            FROM control.tenant t LEFT JOIN control.retention r ON r.tenant_id = t.tenant_id
+            WHERE t.state <> 'offboarding');
+END
+$$;
+
+ALTER FUNCTION control.read_retention_overdue() OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -811,6 +1161,34 @@ $$;
 
 ALTER FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.tell_audit_act(act text, detail jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    IF act NOT IN ('audit.verified', 'audit.exported') THEN
+        RAISE EXCEPTION 'this is no act with the trail' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO control.audit_events (action, detail) VALUES (act, detail);
+END
+$$;
+
+ALTER FUNCTION control.tell_audit_act(act text, detail jsonb) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.tell_request() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    INSERT INTO control.audit_events (action, tenant_ref, detail)
+    VALUES ('run.asked', NEW.tenant_id, jsonb_build_object('request', NEW.request_id, 'mode', NEW.mode));
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION control.tell_request() OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -825,6 +1203,30 @@ $$;
 
 ALTER FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) OWNER TO zaptik_fleet;
 
+CREATE TABLE control.audit_checkpoint (
+    segment bigint NOT NULL,
+    bound text NOT NULL,
+    after_id bigint NOT NULL,
+    last_xid xid8 NOT NULL,
+    last_id bigint NOT NULL,
+    highest_id bigint NOT NULL,
+    events integer NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    entries bytea NOT NULL,
+    previous bytea NOT NULL,
+    digest bytea NOT NULL,
+    key_id text NOT NULL,
+    signature bytea NOT NULL,
+    CONSTRAINT audit_checkpoint_bound CHECK ((bound ~ '^([0-9]{4}-(0[1-9]|1[0-2])|rest)$'::text)),
+    CONSTRAINT audit_checkpoint_bytes CHECK (((octet_length(previous) = 32) AND (octet_length(digest) = 32) AND (octet_length(signature) = 64))),
+    CONSTRAINT audit_checkpoint_size CHECK ((((events >= 1) AND (events <= 1000)) AND (octet_length(entries) = (40 * events))))
+);
+ALTER TABLE ONLY control.audit_checkpoint ALTER COLUMN entries SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY control.audit_checkpoint FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.audit_events (
     audit_id bigint NOT NULL,
     occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -833,7 +1235,12 @@ CREATE TABLE control.audit_events (
     action text NOT NULL,
     tenant_ref uuid,
     run_id uuid,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    caller text DEFAULT 
+CASE
+    WHEN (current_setting('application_name'::text) ~~ 'zaptik command %'::text) THEN substr(current_setting('application_name'::text), 16)
+    ELSE NULL::text
+END
 )
 PARTITION BY RANGE (occurred_at);
 
@@ -856,10 +1263,34 @@ CREATE TABLE control.audit_events_rest (
     action text CONSTRAINT audit_events_action_not_null NOT NULL,
     tenant_ref uuid,
     run_id uuid,
-    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT audit_events_detail_not_null NOT NULL
+    detail jsonb DEFAULT '{}'::jsonb CONSTRAINT audit_events_detail_not_null NOT NULL,
+    caller text DEFAULT 
+CASE
+    WHEN (current_setting('application_name'::text) ~~ 'zaptik command %'::text) THEN substr(current_setting('application_name'::text), 16)
+    ELSE NULL::text
+END
 );
 
 ALTER TABLE ONLY control.audit_events_rest FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.audit_retention (
+    is_the_one boolean DEFAULT true NOT NULL,
+    holder text,
+    lease_until timestamp with time zone,
+    done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT audit_retention_is_one_row CHECK (is_the_one)
+);
+
+ALTER TABLE ONLY control.audit_retention FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.audit_sealer (
+    only_row boolean DEFAULT true NOT NULL,
+    holder text,
+    lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT audit_sealer_only_row CHECK (only_row)
+);
+
+ALTER TABLE ONLY control.audit_sealer FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.credential (
     tenant_id uuid NOT NULL,
@@ -926,6 +1357,22 @@ CREATE TABLE control.isolation_check (
 );
 
 ALTER TABLE ONLY control.isolation_check FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE control.offboarding (
+    tenant_id uuid NOT NULL,
+    reference text NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    requested_by text DEFAULT SESSION_USER NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    state_before text NOT NULL,
+    reason_before text,
+    begun_at timestamp with time zone,
+    gone jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT offboarding_has_a_reference CHECK (((length(reference) >= 1) AND (length(reference) <= 200))),
+    CONSTRAINT offboarding_within_thirty_days CHECK (((due_at > requested_at) AND (due_at <= (requested_at + '30 days'::interval))))
+);
+
+ALTER TABLE ONLY control.offboarding FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.process (
     process_id uuid NOT NULL,
@@ -1009,7 +1456,7 @@ CREATE TABLE control.tenant (
     CONSTRAINT tenant_cadence CHECK (((every_seconds >= 60) AND (every_seconds <= (31 * 86400)))),
     CONSTRAINT tenant_name_is_an_instance CHECK ((name ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'::text)),
     CONSTRAINT tenant_schema_follows_name CHECK ((schema_name = ('tenant_'::text || replace(name, '-'::text, '_'::text)))),
-    CONSTRAINT tenant_state CHECK ((state = ANY (ARRAY['awaiting_credentials'::text, 'active'::text, 'paused'::text]))),
+    CONSTRAINT tenant_state CHECK ((state = ANY (ARRAY['awaiting_credentials'::text, 'active'::text, 'paused'::text, 'offboarding'::text]))),
     CONSTRAINT tenant_url_is_https CHECK ((url ~~ 'https://%'::text))
 );
 
@@ -1031,6 +1478,13 @@ CREATE VIEW control.request_v1 WITH (security_barrier='true') AS
   WHERE (q.requested_by = SESSION_USER);
 
 ALTER VIEW control.request_v1 OWNER TO zaptik_fleet;
+
+CREATE TABLE control.retention (
+    tenant_id uuid NOT NULL,
+    done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY control.retention FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE control.schema_version (
     version integer NOT NULL,
@@ -1060,11 +1514,20 @@ ALTER TABLE control.sync_request ALTER COLUMN request_id ADD GENERATED ALWAYS AS
 
 ALTER TABLE ONLY control.audit_events ATTACH PARTITION control.audit_events_rest DEFAULT;
 
+ALTER TABLE ONLY control.audit_checkpoint
+    ADD CONSTRAINT audit_checkpoint_pkey PRIMARY KEY (segment);
+
 ALTER TABLE ONLY control.audit_events
     ADD CONSTRAINT audit_events_pkey PRIMARY KEY (occurred_at, audit_id);
 
 ALTER TABLE ONLY control.audit_events_rest
     ADD CONSTRAINT audit_events_rest_pkey PRIMARY KEY (occurred_at, audit_id);
+
+ALTER TABLE ONLY control.audit_retention
+    ADD CONSTRAINT audit_retention_pkey PRIMARY KEY (is_the_one);
+
+ALTER TABLE ONLY control.audit_sealer
+    ADD CONSTRAINT audit_sealer_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.credential
     ADD CONSTRAINT credential_pkey PRIMARY KEY (tenant_id, version);
@@ -1084,8 +1547,14 @@ ALTER TABLE ONLY control.instance_pace
 ALTER TABLE ONLY control.isolation_check
     ADD CONSTRAINT isolation_check_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.offboarding
+    ADD CONSTRAINT offboarding_pkey PRIMARY KEY (tenant_id);
+
 ALTER TABLE ONLY control.process
     ADD CONSTRAINT process_pkey PRIMARY KEY (process_id);
+
+ALTER TABLE ONLY control.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (tenant_id);
 
 ALTER TABLE ONLY control.run
     ADD CONSTRAINT run_pkey PRIMARY KEY (run_id);
@@ -1108,9 +1577,15 @@ ALTER TABLE ONLY control.tenant
 ALTER TABLE ONLY control.tenant
     ADD CONSTRAINT tenant_schema_once UNIQUE (schema_name);
 
+CREATE INDEX audit_checkpoint_of_bound ON control.audit_checkpoint USING btree (bound, after_id, segment);
+
+CREATE INDEX audit_events_in_order ON ONLY control.audit_events USING btree (xid, audit_id);
+
 CREATE INDEX audit_events_of_run ON ONLY control.audit_events USING btree (run_id);
 
 CREATE INDEX audit_events_rest_run_id_idx ON control.audit_events_rest USING btree (run_id);
+
+CREATE INDEX audit_events_rest_xid_audit_id_idx ON control.audit_events_rest USING btree (xid, audit_id);
 
 CREATE INDEX run_leases ON control.run USING btree (lease_until) WHERE (state = 'running'::text);
 
@@ -1120,6 +1595,8 @@ CREATE UNIQUE INDEX run_one_live_a_tenant ON control.run USING btree (tenant_id)
 
 CREATE INDEX run_to_ring ON control.run USING btree (not_before) WHERE (state = 'requested'::text);
 
+CREATE INDEX sync_request_of_run ON control.sync_request USING btree (run_id);
+
 CREATE INDEX sync_request_open ON control.sync_request USING btree (request_id) WHERE (run_id IS NULL);
 
 CREATE INDEX tenant_due ON control.tenant USING btree (next_due_at) WHERE (state = 'active'::text);
@@ -1127,6 +1604,12 @@ CREATE INDEX tenant_due ON control.tenant USING btree (next_due_at) WHERE (state
 ALTER INDEX control.audit_events_pkey ATTACH PARTITION control.audit_events_rest_pkey;
 
 ALTER INDEX control.audit_events_of_run ATTACH PARTITION control.audit_events_rest_run_id_idx;
+
+ALTER INDEX control.audit_events_in_order ATTACH PARTITION control.audit_events_rest_xid_audit_id_idx;
+
+CREATE TRIGGER audit_checkpoint_not_emptied BEFORE TRUNCATE ON control.audit_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
+
+CREATE TRIGGER audit_checkpoint_stays BEFORE DELETE OR UPDATE ON control.audit_checkpoint FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
 
 CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
 
@@ -1137,6 +1620,10 @@ CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON contr
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
 
 CREATE TRIGGER run_moves BEFORE UPDATE ON control.run FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) OR (old.fence IS DISTINCT FROM new.fence))) EXECUTE FUNCTION control.check_move();
+
+CREATE TRIGGER sync_request_is_told AFTER INSERT ON control.sync_request FOR EACH ROW EXECUTE FUNCTION control.tell_request();
+
+CREATE TRIGGER tenant_offboarding BEFORE UPDATE OF state ON control.tenant FOR EACH ROW WHEN (((old.state <> new.state) AND (('offboarding'::text = old.state) OR ('offboarding'::text = new.state)))) EXECUTE FUNCTION control.check_offboarding();
 
 ALTER TABLE ONLY control.credential
     ADD CONSTRAINT credential_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
@@ -1150,6 +1637,12 @@ ALTER TABLE ONLY control.instance_breaker
 ALTER TABLE ONLY control.instance_pace
     ADD CONSTRAINT instance_pace_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
+ALTER TABLE ONLY control.offboarding
+    ADD CONSTRAINT offboarding_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
+ALTER TABLE ONLY control.retention
+    ADD CONSTRAINT retention_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
+
 ALTER TABLE ONLY control.run
     ADD CONSTRAINT run_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES control.tenant(tenant_id);
 
@@ -1161,9 +1654,15 @@ ALTER TABLE ONLY control.sync_request
 
 CREATE POLICY anybody ON control.schema_version FOR SELECT TO zaptik_app USING (true);
 
+ALTER TABLE control.audit_checkpoint ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.audit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.audit_events_rest ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.audit_retention ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.audit_sealer ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.credential ENABLE ROW LEVEL SECURITY;
 
@@ -1173,6 +1672,10 @@ ALTER TABLE control.deployment_key ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY fleet ON control.audit_events FOR INSERT TO zaptik_fleet WITH CHECK (true);
 
+CREATE POLICY fleet ON control.audit_retention FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.audit_sealer TO zaptik_fleet USING (true);
+
 CREATE POLICY fleet ON control.data_key FOR SELECT TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.deployment_key TO zaptik_fleet USING (true);
@@ -1181,7 +1684,11 @@ CREATE POLICY fleet ON control.instance_breaker TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.isolation_check TO zaptik_fleet USING (true);
 
+CREATE POLICY fleet ON control.offboarding FOR SELECT TO zaptik_fleet USING (true);
+
 CREATE POLICY fleet ON control.process FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet ON control.retention FOR SELECT TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.run TO zaptik_fleet USING (true);
 
@@ -1191,11 +1698,21 @@ CREATE POLICY fleet ON control.sync_request TO zaptik_fleet USING (true);
 
 CREATE POLICY fleet ON control.tenant TO zaptik_fleet USING (true);
 
+CREATE POLICY fleet_adds ON control.audit_checkpoint FOR INSERT TO zaptik_fleet WITH CHECK (true);
+
+CREATE POLICY fleet_reads ON control.audit_checkpoint FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet_reads ON control.audit_events FOR SELECT TO zaptik_fleet USING (true);
+
+CREATE POLICY fleet_reads ON control.audit_events_rest FOR SELECT TO zaptik_fleet USING (true);
+
 ALTER TABLE control.instance_breaker ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.isolation_check ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.offboarding ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT
    FROM control.run r
@@ -1207,15 +1724,23 @@ CREATE POLICY own_tenant ON control.data_key TO zaptik_app USING ((tenant_id = (
 
 CREATE POLICY own_tenant ON control.instance_pace TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_tenant ON control.retention TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
+
 CREATE POLICY own_tenant ON control.run FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_tenant ON control.sync_request FOR SELECT TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_tenant ON control.tenant TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid));
 
+CREATE POLICY owner ON control.audit_checkpoint TO zaptik_owner USING (true);
+
 CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.audit_retention TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.audit_sealer TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.credential TO zaptik_owner USING (true);
 
@@ -1229,7 +1754,11 @@ CREATE POLICY owner ON control.instance_pace TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.isolation_check TO zaptik_owner USING (true);
 
+CREATE POLICY owner ON control.offboarding TO zaptik_owner USING (true);
+
 CREATE POLICY owner ON control.process TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.retention TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.run TO zaptik_owner USING (true);
 
@@ -1245,6 +1774,8 @@ ALTER TABLE control.process ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY processes ON control.process TO zaptik_app USING (true);
 
+ALTER TABLE control.retention ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.run ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.schema_version ENABLE ROW LEVEL SECURITY;
@@ -1255,11 +1786,16 @@ ALTER TABLE control.sync_request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.tenant ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY turn ON control.audit_retention TO zaptik_app USING (true);
+
 GRANT USAGE ON SCHEMA control TO zaptik_app;
 GRANT USAGE ON SCHEMA control TO zaptik_fleet;
 GRANT USAGE ON SCHEMA control TO zaptik_requester;
 GRANT USAGE ON SCHEMA control TO tenant_example;
 GRANT USAGE ON SCHEMA control TO reader_example;
+
+REVOKE ALL ON FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.breaker_pause(failures integer) FROM PUBLIC;
 
@@ -1269,6 +1805,8 @@ GRANT ALL ON FUNCTION control.cancel_run(run uuid) TO zaptik_app;
 REVOKE ALL ON FUNCTION control.check_move() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.check_no_tenant() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.check_offboarding() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.check_one_tenant(reached uuid) FROM PUBLIC;
 
@@ -1286,6 +1824,8 @@ GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds 
 
 REVOKE ALL ON FUNCTION control.count_runs() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.drop_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.drop_key(key text) TO zaptik_app;
@@ -1305,18 +1845,47 @@ GRANT ALL ON FUNCTION control.finish_run(run uuid, held_fence bigint, outcome te
 REVOKE ALL ON FUNCTION control.fold_requests(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.fold_requests(batch integer) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.forget_audit_month(keep_months integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.forget_audit_month(keep_months integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.forget_runs(of_tenant uuid, keep_days integer, batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.hold_key() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION control.is_month_sealed(month date) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.is_month_sealed(month date) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.keys_in_use() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.keys_in_use() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.make_audit_months(ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.make_audit_months(ahead integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.make_audit_partition(bound text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.promote_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.promote_key(key text) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_partitions(most_counted integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_fleet() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_fleet() TO zaptik_app;
@@ -1326,6 +1895,15 @@ GRANT ALL ON FUNCTION control.read_isolation_check() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_keys() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_offboardings() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_offboardings() TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_old_audit_months(keep_months integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_old_audit_months(keep_months integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_retention_overdue() FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_retention_overdue() TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.record_events(run uuid, held_fence bigint, events jsonb, more_requests bigint, more_records bigint) TO tenant_example;
@@ -1352,10 +1930,18 @@ GRANT ALL ON FUNCTION control.rescue_runs(max_attempts integer) TO zaptik_app;
 REVOKE ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.tell_audit_act(act text, detail jsonb) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.tell_request() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.tenants_to_rewrap(to_key text, after uuid, batch integer) TO zaptik_app;
 
+GRANT SELECT,INSERT ON TABLE control.audit_checkpoint TO zaptik_fleet;
+
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app;
+GRANT SELECT ON TABLE control.audit_events TO zaptik_fleet;
 
 GRANT INSERT(action) ON TABLE control.audit_events TO zaptik_app;
 GRANT INSERT(action) ON TABLE control.audit_events TO zaptik_fleet;
@@ -1368,6 +1954,23 @@ GRANT INSERT(run_id) ON TABLE control.audit_events TO zaptik_fleet;
 
 GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_app;
 GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.audit_events_rest TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.audit_retention TO zaptik_fleet;
+GRANT SELECT ON TABLE control.audit_retention TO zaptik_app;
+
+GRANT UPDATE(holder) ON TABLE control.audit_retention TO zaptik_app;
+
+GRANT UPDATE(lease_until) ON TABLE control.audit_retention TO zaptik_app;
+
+GRANT UPDATE(done_at) ON TABLE control.audit_retention TO zaptik_app;
+
+GRANT SELECT ON TABLE control.audit_sealer TO zaptik_fleet;
+
+GRANT UPDATE(holder) ON TABLE control.audit_sealer TO zaptik_fleet;
+
+GRANT UPDATE(lease_until) ON TABLE control.audit_sealer TO zaptik_fleet;
 
 GRANT SELECT,DELETE ON TABLE control.credential TO zaptik_app;
 
@@ -1400,6 +2003,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE control.instance_pace TO zaptik_app;
 
 GRANT SELECT,UPDATE ON TABLE control.isolation_check TO zaptik_fleet;
 
+GRANT SELECT ON TABLE control.offboarding TO zaptik_fleet;
+
 GRANT SELECT,INSERT,DELETE ON TABLE control.process TO zaptik_app;
 GRANT SELECT ON TABLE control.process TO zaptik_fleet;
 
@@ -1408,10 +2013,10 @@ GRANT UPDATE(seen_at) ON TABLE control.process TO zaptik_app;
 GRANT UPDATE(key_ids) ON TABLE control.process TO zaptik_app;
 
 GRANT SELECT ON TABLE control.run TO zaptik_app;
-GRANT SELECT,INSERT,UPDATE ON TABLE control.run TO zaptik_fleet;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE control.run TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.sync_request TO zaptik_app;
-GRANT SELECT ON TABLE control.sync_request TO zaptik_fleet;
+GRANT SELECT,DELETE ON TABLE control.sync_request TO zaptik_fleet;
 
 GRANT INSERT(tenant_id) ON TABLE control.sync_request TO zaptik_fleet;
 
@@ -1436,6 +2041,13 @@ GRANT UPDATE(published_at) ON TABLE control.tenant TO zaptik_fleet;
 GRANT UPDATE(as_of) ON TABLE control.tenant TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.request_v1 TO zaptik_requester;
+
+GRANT SELECT ON TABLE control.retention TO zaptik_fleet;
+GRANT SELECT ON TABLE control.retention TO zaptik_app;
+
+GRANT INSERT(tenant_id) ON TABLE control.retention TO zaptik_app;
+
+GRANT UPDATE(done_at) ON TABLE control.retention TO zaptik_app;
 
 GRANT SELECT ON TABLE control.schema_version TO zaptik_app;
 

@@ -5,9 +5,9 @@ A round makes every tenant due at once; whatever happens meanwhile, each is serv
 
 from __future__ import annotations
 
-import asyncio
 import random
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,15 +17,12 @@ from typing import Any, Literal
 import psycopg
 from psycopg.rows import dict_row
 
+from ops.bench.many import add_tenants
 from ops.local.instance import Instance, Row, Tenant
 from ops.local.processes import Child, wait_until
 from ops.local.stack import DATABASE, ZAPTIK, Stack
 from tests.chaos.invariants import check_invariants
-from worker.postgres.connection import compose_text, in_tenant_rows, open_connection
-from worker.postgres.tenants import add_tenant, store_credentials
-from worker.settings import read_settings
-from worker.sync import seal_stored
-from worker.vault import ClientCredentials, read_keyring
+from worker.postgres.connection import compose_text
 
 INSTANCE = "busy"
 SETTINGS = {
@@ -41,7 +38,7 @@ SETTINGS = {
     "ZAPTIK_DRAIN_SECONDS": "10",
     "ZAPTIK_WHOLE_EVERY_RUNS": "1",  # so that a turn has something in the middle of which things happen
 }
-WORKERS = 2
+SHIFTED_CLOCK = Path(__file__).with_name("shifted_clock.py")
 SERVED_SECONDS = 120
 
 
@@ -54,6 +51,7 @@ class Fleet:
         self.draw = random.Random(f"{INSTANCE}:{tenants}")  # noqa: S311  chooses victims
         self._started = len(stack.children)
         self._served = dict.fromkeys(self.names, 0)
+        self._last_audit_id = 0
 
     def __repr__(self) -> str:
         return f"<Fleet of {len(self.names)} tenants, {self.stack}>"
@@ -65,21 +63,7 @@ class Fleet:
 
     def add_tenants(self) -> None:
         """Add all but the first, which the stack has added, to the same instance with the same credentials."""
-        asyncio.run(self._add_tenants())
-
-    async def _add_tenants(self) -> None:
-        settings = read_settings(self.stack.settings())
-        keyring = read_keyring(settings)
-        client = ClientCredentials(self.stack.client_id(INSTANCE), self.stack.client_secrets[INSTANCE])
-        async with (
-            open_connection(self.stack.admin_database_url(DATABASE), purpose="chaos") as admin,
-            open_connection(settings.require_database_url(), purpose="chaos") as app,
-        ):
-            for name in self.names[1:]:
-                tenant = await add_tenant(admin, name, url=self.instance.url, every_seconds=86_400)
-                stored = seal_stored(keyring, client, tenant_id=tenant.tenant_id)
-                async with in_tenant_rows(app, tenant.tenant_id):
-                    await store_credentials(app, tenant.tenant_id, stored)
+        add_tenants(self.stack, INSTANCE, self.names[1:], every_seconds=86_400)
 
     # What is done to it.
 
@@ -89,11 +73,12 @@ class Fleet:
             child for child in self.stack.children if child.name.startswith("worker") and child.is_running
         ]
 
-    def start(self, kind: Literal["worker", "scheduler"]) -> Child:
-        """Start one more process of a kind."""
+    def start(self, kind: Literal["worker", "scheduler"], *, clock_seconds: float = 0) -> Child:
+        """Start one more process of a kind, whose own clock may be off."""
         self._started += 1
         name = f"{kind}-{self._started}"
-        child = self.stack.start_process(name, ZAPTIK, kind, environment=self.stack.settings())
+        command = [sys.executable, SHIFTED_CLOCK, str(clock_seconds)] if clock_seconds else [ZAPTIK]
+        child = self.stack.start_process(name, *command, kind, environment=self.stack.settings())
         child.wait_for_event("process.started")
         return child
 
@@ -120,6 +105,16 @@ class Fleet:
 
     def _read_progress(self) -> int:
         return int(self.ask("SELECT coalesce(sum(records), 0) AS records FROM control.run")[0]["records"])
+
+    def count_requests(self) -> tuple[int, int]:
+        """Count this round's requests to the instance's tables: those that it had, and those in the audit trail."""
+        had = [row["path"] for row in self.instance.fetch_requests()]
+        [told] = self.ask(
+            """SELECT count(*) AS requests FROM control.audit_events
+               WHERE audit_id > %s AND action IN ('request.answered', 'request.failed')""",
+            self._last_audit_id,
+        )
+        return sum(path.startswith("/api/") for path in had), told["requests"]
 
     def count_events(self) -> Counter[str]:
         """Count the audit events by action."""
@@ -150,6 +145,9 @@ class Fleet:
         name = f"Changed {self.draw.randrange(10**9)}"
         self.instance.put_rows("sys_user_group", [{"sys_id": changed["sys_id"], "name": name}])
         self._served = {row["name"]: row["ended"] for row in self._count_ended()}
+        self.instance.forget_requests()
+        [last] = self.ask("SELECT coalesce(max(audit_id), 0) AS id FROM control.audit_events")
+        self._last_audit_id = last["id"]
         self.ask("UPDATE control.tenant SET next_due_at = now() RETURNING 1")
 
     def wait_until_served(self) -> None:

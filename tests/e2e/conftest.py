@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 
 from ops.local.instance import Tenant
 from ops.local.processes import build_minimal_environment
-from ops.local.stack import ROOT, ZAPTIK, Stack
+from ops.local.stack import Stack
+from tests.forking import call_forked
 
 RECORDS_VARIABLE = "ZAPTIK_TEST_RECORDS"
 CALL_SECONDS = 100
@@ -43,17 +43,8 @@ class Called:
 
 def call_zaptik(*arguments: str, environment: Mapping[str, str], given: str = "") -> Called:
     """Call the command with these variables and nothing else of ours, and wait for its end."""
-    ended = subprocess.run(  # noqa: S603  our own command
-        [ZAPTIK, *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=build_minimal_environment(**environment),
-        timeout=CALL_SECONDS,
-        check=False,
-    )
-    return Called(ended.returncode, ended.stdout, ended.stderr)
+    own = build_minimal_environment(**environment)
+    return Called(*call_forked(arguments, environment=own, given=given, deadline_seconds=CALL_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

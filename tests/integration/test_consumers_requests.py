@@ -41,6 +41,10 @@ async def test_a_member_of_a_tenants_readers_asks_for_its_run(
         async with connected(login) as reader:
             [number] = await ask_column(reader, REQUEST, tenant.name, "full")
         assert isinstance(number, int)
+        told = "SELECT actor, detail FROM control.audit_events WHERE tenant_ref = %s AND action = 'run.asked'"
+        assert await read_own(admin, told, tenant.tenant_id) == [
+            {"actor": login.name, "detail": {"request": number, "mode": "full"}}
+        ]
         assert await read_asked(admin, tenant) == [
             {"mode": "full", "requested_by": login.name, "waits": True}
         ]

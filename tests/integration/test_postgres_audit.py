@@ -13,6 +13,7 @@ from jobs.errors import LeaseLost, PrivilegeMissing
 from jobs.events import REQUEST_ANSWERED, TENANT_PAUSED, TOKEN_FETCHED, Event
 from tests.integration.conftest import AddTenant
 from tests.integration.postgres_steps import GROUP, claim_fresh_run, publish, read_own
+from worker.postgres.audit import MONTHS_AHEAD
 from worker.postgres.connection import Connection, as_tenant, in_tenant_rows, translated_errors
 from worker.postgres.runs import yield_run
 from worker.postgres.staging import begin_table, record_alone
@@ -38,13 +39,14 @@ async def test_a_runs_acts_are_events_in_the_order_they_came(
     events = await read_own(admin, EVENTS, tenant.tenant_id)
     assert [event["action"] for event in events] == [
         "tenant.added",
+        "run.asked",
         "run.requested",
         "run.claimed",
         "token.fetched",
         "request.answered",
         "run.ended",
     ]
-    assert events[3]["detail"] == {"expires_in_seconds": 1799}
+    assert events[4]["detail"] == {"expires_in_seconds": 1799}
     assert {event["actor"] for event in events[1:]} == {"zaptik_app"}
 
 
@@ -101,12 +103,13 @@ async def test_an_event_falls_into_the_partition_of_its_month(
         assert event["partition"] == f"control.audit_events_{month}"
 
 
-async def test_there_are_two_years_of_partitions_and_one_for_the_rest(admin: Connection) -> None:
+async def test_half_a_year_of_partitions_is_made_ahead_and_one_for_the_rest(admin: Connection) -> None:
     names = {row["name"] for row in await read_own(admin, PARTITIONS)}
     now = datetime.now(UTC)
-    year, month = divmod(now.year * 12 + now.month - 1 + 23, 12)
-    assert len(names) >= 26
-    assert {f"control.audit_events_{year}_{month + 1:02d}", "control.audit_events_rest"} <= names
+    for ahead in range(MONTHS_AHEAD + 1):
+        year, month = divmod(now.year * 12 + now.month - 1 + ahead, 12)
+        assert f"control.audit_events_{year}_{month + 1:02d}" in names
+    assert "control.audit_events_rest" in names
 
 
 async def test_events_of_a_month_nobody_made_are_kept_and_do_not_stop_the_next_migration(
@@ -165,11 +168,52 @@ async def test_the_app_may_not_even_try_to(change: str, app: Connection) -> None
         await app.execute(CHANGES[change].format("control.audit_events").encode())
 
 
+ATTEMPTS = (
+    *CHANGES.values(),
+    "INSERT INTO {} (action) VALUES ('forged')",
+    "ALTER TABLE {} DISABLE TRIGGER ALL",
+    "DROP TRIGGER audit_events_stay ON {}",
+    "DROP TABLE {}",
+    "ALTER TABLE control.audit_events DETACH PARTITION {}",
+    "ALTER TABLE {} DISABLE ROW LEVEL SECURITY",
+    "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+    "SET LOCAL session_replication_role = replica",
+)
+
+
+ON_THE_CHAIN = (
+    "TABLE {}",
+    "INSERT INTO {} DEFAULT VALUES",
+    "DELETE FROM {}",
+    "TRUNCATE {}",
+    "ALTER TABLE {} DISABLE TRIGGER ALL",
+    "DROP TABLE {}",
+)
+
+
+@pytest.mark.parametrize("role", ["zaptik_app", "tenant"])
+async def test_neither_the_app_nor_a_tenant_reaches_any_partition_or_checkpoint(
+    role: str, app: Connection, admin: Connection, tenant: Tenant
+) -> None:
+    """Months to come are made by the same function as these."""
+    role = tenant.schema_name if role == "tenant" else role
+    names = {row["name"] for row in await read_own(admin, PARTITIONS)} - {"control.audit_events"}
+    attempts = [attempt.replace("{}", name) for name in names for attempt in ATTEMPTS]
+    for name in ("control.audit_checkpoint", "control.audit_sealer"):
+        attempts += [attempt.replace("{}", name) for attempt in ON_THE_CHAIN]
+    for attempt in attempts:
+        async with app.transaction(force_rollback=True):
+            await app.execute(f"SET LOCAL ROLE {role}".encode())
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await app.execute(attempt.encode())
+
+
 FORGERIES: Mapping[str, str] = {
     "occurred_at": "now() - interval '1 day'",
     "xid": "pg_current_xact_id()",
     "actor": "'somebody else'",
     "audit_id": "1",
+    "caller": "'somebody else'",
 }
 
 

@@ -36,6 +36,15 @@ FOR_ALL = {
     "end_isolation_check": "control.end_isolation_check('x', NULL, 0, 0, 0)",
     "read_isolation_check": "control.read_isolation_check()",
     "tenants_to_rewrap": "control.tenants_to_rewrap('k-door', NULL, 0)",
+    "make_audit_months": "control.make_audit_months(0)",
+    "read_audit": "control.read_audit('rest', 0, 9, '0', 0, true, 1)",
+    "read_audit_partitions": "control.read_audit_partitions(1)",
+    "read_audit_checkpoints": "control.read_audit_checkpoints(0, 1)",
+    "is_month_sealed": "control.is_month_sealed('1999-01-01')",
+    "hold_audit_lease": "control.hold_audit_lease('a door', 0)",
+    "read_audit_tail": "control.read_audit_tail(NULL, NULL, NULL, 1)",
+    "tell_audit_act": "control.tell_audit_act('audit.verified', '{}')",
+    "add_audit_checkpoint": "control.add_audit_checkpoint('a door', '{}')",
 }
 FOR_ONE = {
     "claim_run": "control.claim_run('{run}', 'x', 0)",

@@ -23,6 +23,7 @@ from tests.integration.postgres_steps import (
     publish_tables,
     read_own,
 )
+from worker.fleet.scheduler import read_figures
 from worker.postgres.connection import Connection, fetch_rows
 from worker.postgres.reading import read_fleet
 from worker.postgres.runs import (
@@ -266,6 +267,26 @@ async def test_who_holds_a_revision_back_is_seen_in_the_fleet(app: Connection, t
     await publish_tables(app, tenant, {GROUP: ([node(GROUP, 1)], [])})
     [mine] = [row for row in await read_fleet(app) if row["tenant_id"] == tenant.tenant_id]
     assert (mine["last_state"], mine["breaker"]) == ("published", "closed")
+
+
+async def test_who_could_be_served_now_is_counted_and_who_waits_out_a_breaker_is_not(
+    admin: Connection, app: Connection
+) -> None:
+    """What workers are scaled by: more of them would not serve one whose run may not begin yet."""
+    async with bare_tenants(admin, 4, due="infinity") as (due, waiting, later, running):
+        before = (await read_figures(app)).waiting
+        await admin.execute("UPDATE control.tenant SET next_due_at = now() WHERE tenant_id = %s", [due])
+        for tenant_id, delay in ((waiting, 0), (later, 60), (running, 0)):
+            await admin.execute(
+                """INSERT INTO control.run (tenant_id, mode, reason, not_before)
+                   VALUES (%s, 'delta', 'cadence', now() + %s * interval '1 s')""",
+                [tenant_id, delay],
+            )
+        await admin.execute(
+            "UPDATE control.run SET state = 'running', fence = 1, lease_until = now() WHERE tenant_id = %s",
+            [running],
+        )
+        assert (await read_figures(app)).waiting == before + 2
 
 
 async def test_who_asks_for_a_run_wakes_a_scheduler_that_listens(

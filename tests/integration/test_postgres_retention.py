@@ -144,7 +144,7 @@ async def test_what_goes_is_counted_and_told_and_asked_for_no_more(
     ending, gone = await let_go(app, tenant, KEEPING)
     assert (ending, gone) == (
         "done",
-        Let(oldest=3, revisions=2, feed=2, nodes=2, edges=0, findings=0, reads=4),
+        Let(oldest=3, revisions=2, feed=2, nodes=2, edges=0, findings=0, reads=4, runs=0, requests=0),
     )
     assert [
         row["number"]

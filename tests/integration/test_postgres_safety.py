@@ -95,7 +95,7 @@ async def test_a_door_that_is_open_again_is_named_and_closed_by_the_next_migrati
     await own_admin.execute(DOORS[door].encode())
     with pytest.raises(DatabaseUnsafe) as refusal:
         await check_as_app(own_deployment)
-    assert f"takes away: {door}." in refusal.value.message
+    assert f"({door})" in refusal.value.message
     await migrate(own_admin, app_url=None, today=datetime.now(UTC).date())
     await check_as_app(own_deployment)
 

@@ -52,6 +52,14 @@ def test_names_of_properties_are_read_as_a_list() -> None:
     assert read_settings({}).property_names == ()
 
 
+def test_gaps_are_accepted_by_their_names_alone() -> None:
+    settings = read_settings({"ZAPTIK_ACCEPTED_GAPS": "usage:sql, execute:texts"})
+    assert settings.accepted_gaps == ("usage:sql", "execute:texts")
+    assert read_settings({}).accepted_gaps == ()
+    for wrong in (f"usage:sql execute:{CANARY}", "usage:sql, *", "usage:sql all"):
+        assert "name 2 is none of usage:plpgsql, " in refuse({"ZAPTIK_ACCEPTED_GAPS": wrong})
+
+
 @pytest.mark.parametrize(
     "name",
     [f"{CANARY}.password", f"x.{CANARY}.token", f"{CANARY}_KEY", f"{CANARY}^ORnameISNOTEMPTY", f"{CANARY}%"],
@@ -194,3 +202,23 @@ def test_what_is_no_network_is_refused_with_what_to_write_and_not_repeated(text:
     ) as caught:
         read_settings({"ZAPTIK_PRIVATE_RANGES": text})
     assert text not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "promised", "unit"),
+    [
+        ("ZAPTIK_REVISION_RETENTION", 365, "days"),
+        ("ZAPTIK_RUN_RETENTION", 90, "days"),
+        ("ZAPTIK_AUDIT_RETENTION", 24, "months"),
+    ],
+)
+def test_what_is_kept_may_be_kept_longer_and_never_shorter_than_promised(
+    variable: str, promised: int, unit: str
+) -> None:
+    field = variable.removeprefix("ZAPTIK_").lower()
+    assert getattr(read_settings({}), field) == promised
+    assert getattr(read_settings({variable: str(promised + 1)}), field) == promised + 1
+    for given in (promised - 1, 0, -1, 10**6):
+        message = refuse({variable: str(given)})
+        assert message.startswith(f"{variable}: ")
+        assert f"kept for {promised} {unit} at least, since that is promised" in message

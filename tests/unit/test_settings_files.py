@@ -38,7 +38,8 @@ def test_every_secret_that_is_not_a_key_has_a_file() -> None:
     secret = {
         name for name, shape in Settings.model_json_schema()["properties"].items() if "password" in f"{shape}"
     }
-    assert secret - set(FILED) == {"keyring", "keyring_command"}, "these have ZAPTIK_KEYRING_FILE"
+    keys = {"keyring", "keyring_command", "audit_key"}
+    assert secret - set(FILED) == keys, "these have ZAPTIK_KEYRING_FILE and ZAPTIK_AUDIT_KEY_FILE"
 
 
 @pytest.mark.parametrize("field", FILED)

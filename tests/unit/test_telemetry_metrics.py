@@ -82,6 +82,7 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
         processes={"worker": 2},
         breakers={"open": 1, "closed": 2},
         quarantined=1,
+        waiting=4,
         keys_in_use=2,
         oldest_key_seconds=86_400,
         isolation_checked_at=datetime(2026, 11, 30, tzinfo=UTC),
@@ -95,6 +96,7 @@ def test_a_round_shows_the_fleet_as_it_stands_and_every_state_always() -> None:
     assert value(metrics, "zaptik_tenants_quarantined") == 1
     assert value(metrics, "zaptik_tenants", state="active") == 3
     assert value(metrics, "zaptik_tenants", state="paused") == 0
+    assert value(metrics, "zaptik_tenants_waiting") == 4
     assert value(metrics, "zaptik_oldest_due_seconds") == 9
     assert value(metrics, "zaptik_keys_in_use") == 2
     assert value(metrics, "zaptik_oldest_key_age_seconds") == 86_400

@@ -151,6 +151,45 @@ def test_a_swap_of_any_part_of_the_place_is_refused(parts: set[str], text: str, 
         refuse(SEALED[:2] + key_id.encode().ljust(8, b".") + SEALED[HEAD_BYTES:], place, key_id=key_id)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"version": 6},
+        {"version": 8},
+        {"tenant": "t-1f2f"},
+        {"purpose": "data-key"},
+        {"key_id": "k-victor"},
+    ],
+)
+def test_no_splice_of_two_values_opens_wherever_they_are_cut(change: dict[str, object]) -> None:
+    """The head of one and the tail of another: of an older version, another tenant, another purpose, another key id."""
+    key_id = str(change.get("key_id", "k-vector"))
+    place = moved(**{part: value for part, value in change.items() if part != "key_id"})
+    other = seal(KEY, key_id, PLAINTEXT, **place)
+    for cut in range(1, len(SEALED)):
+        for spliced in (SEALED[:cut] + other[cut:], other[:cut] + SEALED[cut:]):
+            if spliced not in {SEALED, other}:
+                for where in (PLACE, place):
+                    refuse(spliced, where)
+                    refuse(spliced, where, key_id=key_id)
+
+
+@given(st.data())
+def test_no_part_can_be_taken_out_doubled_or_put_elsewhere(data: st.DataObject) -> None:
+    ends = st.integers(0, len(SEALED))
+    first, second, third = sorted(data.draw(st.tuples(ends, ends, ends)))
+    head, one, two, tail = SEALED[:first], SEALED[first:second], SEALED[second:third], SEALED[third:]
+    for altered in (
+        head + two + tail,
+        head + one + one + two + tail,
+        head + two + one + tail,
+        head + one[::-1] + two + tail,
+    ):
+        if altered != SEALED:
+            refuse(altered)
+
+
 @given(st.binary(min_size=1, max_size=40))
 def test_nothing_may_follow(surplus: bytes) -> None:
     refuse(SEALED + surplus)

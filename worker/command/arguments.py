@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
-from uuid import UUID
 
 import worker
 from jobs.errors import WrongArguments
 from worker.command import (
+    audit,
     consumers,
     credentials,
     deployment,
@@ -21,6 +20,7 @@ from worker.command import (
     graph_explain,
     graph_export,
     keys,
+    offboarding,
     processes,
     retention,
     revisions,
@@ -28,17 +28,18 @@ from worker.command import (
     surface,
     tenants,
 )
+from worker.command.completion import SHELLS, build_complete
+from worker.command.examples import show_examples
 from worker.command.output import Output
+from worker.command.values import parse_digest, parse_duration, parse_number, parse_run_id, parse_time
 from worker.settings import Settings
 
 Command = Callable[[argparse.Namespace, Settings, Output], int]
 
 _UNKNOWN = "unrecognized arguments:"  # argparse's own words
-_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
-_SHORTEST_CADENCE_SECONDS, _LONGEST_CADENCE_SECONDS = 60, 31 * 86_400
 _MOST_RUNS = 1_000
+_MOST_EVENTS = 10_000
 _HIGHEST_REVISION = 2**63 - 1
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,34 +64,6 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return parsed
 
 
-def parse_duration(text: str) -> int:
-    """Give the seconds of a cadence: `90s`, `15m`, `1h` or `1d`, a minute to 31 days."""
-    match = _DURATION.fullmatch(text)
-    seconds = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
-    if not _SHORTEST_CADENCE_SECONDS <= seconds <= _LONGEST_CADENCE_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no cadence: write 90s, 15m, 1h or 1d, from 1m to 31d")
-    return seconds
-
-
-def _parse_run_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no run's id: `zaptik runs NAME` shows them") from None
-
-
-def _number(most: int) -> Callable[[str], int]:
-    """Give what parses a whole number from 1 to `most`."""
-
-    def parse(text: str) -> int:
-        number = int(text) if re.fullmatch("[0-9]{1,19}", text) else 0
-        if not 1 <= number <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
-        return number
-
-    return parse
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the whole command line."""
     parser = _Parser(
@@ -107,8 +80,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_revisions(verbs)
     _add_graph(verbs)
     _add_consumers(verbs)
+    _add_audit(verbs)
     retained = _add_family(verbs, "retention", "what is kept, and for how long")
-    _add(retained, "run", retention.run, "let revisions go that are older than ZAPTIK_REVISION_RETENTION")
+    _add(
+        retained,
+        "run",
+        retention.run,
+        "let go what is older than is kept: revisions, runs, and months of the audit trail",
+    )
+    shell = _add(
+        verbs, "completion", build_complete(build_parser), "print what a shell needs to complete our words"
+    )
+    shell.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or tcsh")
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -116,6 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add(verbs: argparse._SubParsersAction[_Parser], name: str, command: Command, summary: str) -> _Parser:
     parser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.epilog = show_examples(parser.prog.partition(" ")[2])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=command)
     return parser
@@ -195,6 +180,42 @@ def _add_tenants(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     for parser in (pause, resume, store):
         parser.add_argument("name", metavar="NAME")
+    _add_offboarding(family)
+
+
+def _add_offboarding(family: argparse._SubParsersAction[_Parser]) -> None:
+    leave = _add(
+        family,
+        "offboard",
+        offboarding.offboard,
+        "record a written request to delete a tenant, which stops it at once, or delete it",
+    )
+    leave.add_argument("name", metavar="NAME", nargs="?", help="the tenant")
+    leave.add_argument(
+        "--reference", metavar="TEXT", help="of the written request; it stays in the audit trail"
+    )
+    leave.add_argument("--now", action="store_true", help="delete it at once, for good")
+    leave.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="with --now: write the certificate to FILE"
+    )
+    leave.add_argument("--cancel", action="store_true", help="call the request off, while nothing is deleted")
+    leave.add_argument(
+        "--due", action="store_true", help="delete all tenants that must be gone within a week; call it daily"
+    )
+    leave.add_argument(
+        "--certificates",
+        type=Path,
+        metavar="FOLDER",
+        help="with --due: write each one's certificate to FOLDER",
+    )
+    papers = _add_family(family, "certificate", "what proves a deletion")
+    verify = _add(
+        papers, "verify", offboarding.verify_certificate, "check that a certificate is what was signed"
+    )
+    verify.add_argument("file", type=Path, metavar="FILE", help="as `tenant offboard` wrote it")
+    verify.add_argument(
+        "--keys", type=Path, metavar="FILE", help="the public keys; those of ZAPTIK_AUDIT_KEY_FILE otherwise"
+    )
 
 
 def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -215,14 +236,19 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     listing = _add(verbs, "runs", runs.list_runs, "list a tenant's runs, the newest first")
     listing.add_argument("name", metavar="NAME")
     listing.add_argument(
-        "--limit", type=_number(_MOST_RUNS), default=20, metavar="N", help="at most N (default 20)"
+        "--limit", type=parse_number(_MOST_RUNS), default=20, metavar="N", help="at most N (default 20)"
     )
     family = _add_family(verbs, "run", "one run")
     cancel = _add(
         family, "cancel", runs.cancel, "end a run that waits or is under way; what it read is dropped"
     )
-    cancel.add_argument("run_id", type=_parse_run_id, metavar="RUN_ID", help="as `zaptik runs NAME` shows it")
-    _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    cancel.add_argument("run_id", type=parse_run_id, metavar="RUN_ID", help="as `zaptik runs NAME` shows it")
+    fleet = _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    fleet.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw it anew every two seconds, those in trouble first, until Ctrl-C",
+    )
 
 
 def _add_revisions(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -249,7 +275,7 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     export.add_argument("name", metavar="NAME")
     export.add_argument(
         "--revision",
-        type=_number(_HIGHEST_REVISION),
+        type=parse_number(_HIGHEST_REVISION),
         metavar="N",
         help="an earlier one; the current one otherwise",
     )
@@ -261,7 +287,7 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     export.add_argument(
         "--diff",
-        type=_number(_HIGHEST_REVISION),
+        type=parse_number(_HIGHEST_REVISION),
         metavar="FROM",
         help="html: show what changed since revision FROM",
     )
@@ -273,16 +299,16 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     compare.add_argument("name", metavar="NAME")
     for end in ("from", "to"):
-        compare.add_argument(f"{end}_revision", type=_number(_HIGHEST_REVISION), metavar=end.upper())
+        compare.add_argument(f"{end}_revision", type=parse_number(_HIGHEST_REVISION), metavar=end.upper())
     tell = _add(family, "explain", graph_explain.explain, "show who handles an item, and why")
     tell.add_argument("name", metavar="NAME")
     tell.add_argument("node", metavar="NODE_ID", help="TABLE:SYS_ID, or a name that only one node has")
-    tell.add_argument("--revision", type=_number(_HIGHEST_REVISION), metavar="N", help="an earlier one")
+    tell.add_argument("--revision", type=parse_number(_HIGHEST_REVISION), metavar="N", help="an earlier one")
     found = _add(family, "findings", findings.list_all, "list what in a revision somebody should look at")
     found.add_argument("name", metavar="NAME")
     found.add_argument(
         "--revision",
-        type=_number(_HIGHEST_REVISION),
+        type=parse_number(_HIGHEST_REVISION),
         metavar="N",
         help="an earlier one; the current otherwise",
     )
@@ -292,6 +318,51 @@ def _add_graph(verbs: argparse._SubParsersAction[_Parser]) -> None:
         surface.surface,
         "show what is read: tables, fields, why, and the role that permits it",
     )
+
+
+def _add_audit(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    family = _add_family(verbs, "audit", "the trail of every request and every act")
+    tail = _add(family, "tail", audit.tail, "show the newest events, the newest last")
+    tail.add_argument("--tenant", metavar="NAME", help="of this tenant")
+    tail.add_argument("--run", type=parse_run_id, metavar="RUN_ID", help="of this run")
+    tail.add_argument(
+        "--action", metavar="EVENT", help="of this kind, as docs/reference/events.md names them"
+    )
+    tail.add_argument(
+        "--limit", type=parse_number(_MOST_EVENTS), default=20, metavar="N", help="at most N (default 20)"
+    )
+    check = _add(family, "verify", audit.verify_trail, "check the chain of checkpoints and what each sealed")
+    export = _add(
+        family, "export", audit.export, "write the sealed trail to a file that can be checked elsewhere"
+    )
+    for parser in (check, export):
+        parser.add_argument(
+            "--from",
+            dest="begins",
+            type=parse_time,
+            metavar="TIME",
+            help="only segments with events from TIME on",
+        )
+        parser.add_argument("--to", dest="ends", type=parse_time, metavar="TIME", help="and before TIME")
+    check.add_argument(
+        "--checkpoint", type=parse_digest, action="append", default=[], metavar="DIGEST",
+        help="that this checkpoint, known from the log (`audit.sealed`), is in the chain; may be given again",
+    )  # fmt: skip
+    check.add_argument(
+        "--public-key", type=Path, metavar="FILE", help="believe these keys, not the configured ones"
+    )
+    export.add_argument(
+        "-o", dest="file", type=Path, metavar="FILE", help="write to FILE, not to standard output"
+    )
+    _add(family, "seal", audit.seal, "seal what is settled, as the schedulers do each minute")
+    keyed = _add_family(family, "key", "the key that seals the trail")
+    generate = _add(
+        keyed, "generate", audit.generate_key, "make a fresh key, which goes on trusting the present ones"
+    )
+    generate.add_argument(
+        "--into", type=Path, required=True, metavar="FILE", help="create FILE, for its owner alone"
+    )
+    _add(keyed, "show", audit.show_key, "print the public keys, for whoever checks the trail elsewhere")
 
 
 def _add_consumers(verbs: argparse._SubParsersAction[_Parser]) -> None:

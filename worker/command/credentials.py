@@ -40,6 +40,7 @@ def set_credential(asked: argparse.Namespace, settings: Settings, output: Output
         await check_keys(connection, parts.keyring)
         await check_workers_hold(connection, parts.keyring.now().primary)
         tenant = await tenants.find_tenant(connection, asked.name)
+        tenants.refuse_leaving(tenant)
         if not asked.no_try:
             output.say(f"zaptik: asking {tenant.url} for a token")
             await try_credentials(parts, connection, tenant, credentials)

@@ -27,6 +27,7 @@ def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> in
     async def look(connection: Connection) -> tuple[Examination, list[dict[str, Any]]]:
         await check_keys(connection, parts.keyring)
         tenant = await tenants.find_tenant(connection, asked.name)
+        tenants.refuse_leaving(tenant)
         last = await reading.read_runs(connection, tenant, limit=1)
         found = await examine_tenant(
             parts, connection, tenant, tell=lambda table: output.say(f"{table.table}: {table.verdict}")

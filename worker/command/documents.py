@@ -89,6 +89,7 @@ def describe_tenant_status(row: Mapping[str, Any]) -> dict[str, Any]:
         "last_state": row["last_state"],
         "breaker": row["breaker"],
         "last_error": row["last_error"],
+        "due_at": format_time(row.get("due_at")),
     }
 
 

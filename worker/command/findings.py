@@ -20,6 +20,7 @@ def list_all(asked: argparse.Namespace, settings: Settings, output: Output) -> i
 
     async def read(connection: Connection) -> tuple[int, list[Finding]]:
         tenant = await tenants.find_tenant(connection, asked.name)
+        await tenants.note_reading(connection, tenant, "graph findings", revision=asked.revision)
         return await findings.read_findings(connection, tenant, asked.revision)
 
     revision, found = ask_as_app(settings, read)

@@ -37,6 +37,9 @@ async def _write(
     connection: Connection, asked: argparse.Namespace, changes: ChangesDocument | ChangesText, out: IO[str]
 ) -> None:
     tenant = await tenants.find_tenant(connection, asked.name)
+    await tenants.note_reading(
+        connection, tenant, "graph diff", revision=asked.to_revision, since=asked.from_revision
+    )
     async with reading.at_one_moment(connection, tenant):
         for revision in (asked.from_revision, asked.to_revision):
             await reading.read_head(connection, tenant, revision)

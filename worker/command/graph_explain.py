@@ -24,6 +24,7 @@ def explain(asked: argparse.Namespace, settings: Settings, output: Output) -> in
 
     async def read(connection: Connection) -> tuple[reading.GraphHead, Surroundings]:
         tenant = await tenants.find_tenant(connection, asked.name)
+        await tenants.note_reading(connection, tenant, "graph explain", revision=asked.revision)
         async with reading.at_one_moment(connection, tenant):
             head = await reading.read_head(connection, tenant, asked.revision)
             start = await find_node(connection, tenant, head.revision, asked.node)

@@ -33,6 +33,9 @@ def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int
 
     async def write(connection: Connection) -> GraphHead:
         tenant = await tenants.find_tenant(connection, asked.name)
+        await tenants.note_reading(
+            connection, tenant, "graph export", revision=asked.revision, since=asked.diff
+        )
         async with reading.at_one_moment(connection, tenant):
             head = await reading.read_head(connection, tenant, asked.revision)
             if asked.diff is not None:

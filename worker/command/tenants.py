@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from jobs.events import TENANT_PAUSED, TENANT_RESUMED, Event
 from jobs.names import check_tenant_name
 from worker.command.database import ask_as_administrator, ask_as_app
-from worker.command.output import Output, align
+from worker.command.output import Output, align, format_time
 from worker.postgres import reading, tenants
 from worker.postgres.connection import Connection, in_tenant_rows
+from worker.postgres.offboarding import read_offboardings
 from worker.postgres.tenants import Tenant
 from worker.servicenow import check_instance_url
 from worker.settings import Settings
@@ -31,12 +35,26 @@ def add(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
 
 def list_all(_asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """List every tenant."""
-    fleet = ask_as_app(settings, reading.read_fleet)
-    names = ("tenant", "url", "state", "every_seconds", "schema", "tenant_id")
-    rows = [{**row, "schema": row["schema_name"], "tenant_id": str(row["tenant_id"])} for row in fleet]
+    fleet, due = ask_as_app(settings, _read_fleet)
+    names = ("tenant", "url", "state", "every_seconds", "schema", "tenant_id", "due_at")
+    rows = [
+        {
+            **row,
+            "schema": row["schema_name"],
+            "tenant_id": str(row["tenant_id"]),
+            "due_at": format_time(due.get(row["tenant_id"])),
+        }
+        for row in fleet
+    ]
     output.document({"tenants": [{name: row[name] for name in names} for row in rows]})
     output.lines(align(names, ([row[name] for name in names] for row in rows)))
     return 0
+
+
+async def _read_fleet(connection: Connection) -> tuple[list[dict[str, Any]], dict[UUID, datetime]]:
+    """Give every tenant, and of those that leave by when they must be deleted."""
+    fleet = await reading.read_fleet(connection)
+    return fleet, {one.tenant_id: one.due_at for one in await read_offboardings(connection)}
 
 
 def pause(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
@@ -52,6 +70,7 @@ def resume(asked: argparse.Namespace, settings: Settings, output: Output) -> int
 def _change(name: str, settings: Settings, output: Output, *, state: str) -> int:
     async def change(connection: Connection) -> Tenant:
         tenant = await tenants.find_tenant(connection, name)
+        tenants.refuse_leaving(tenant)
         kind = TENANT_RESUMED if state == "active" else TENANT_PAUSED
         reason = None if state == "active" else tenants.BY_A_PERSON
         has_credentials = await tenants.read_credentials(connection, tenant.tenant_id) is not None

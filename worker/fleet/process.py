@@ -24,6 +24,7 @@ from jobs.errors import DatabaseAway, Failure, QueueAway
 from jobs.events import (
     DEPENDENCY_AWAY,
     DEPENDENCY_BACK,
+    GAP_ACCEPTED,
     METRICS_LISTENING,
     PROCESS_STARTED,
     PROCESS_STOPPED,
@@ -31,6 +32,7 @@ from jobs.events import (
     Event,
     EventKind,
 )
+from jobs.gaps import GAPS
 from worker.postgres import reading
 from worker.postgres.connection import Connection, open_connection
 from worker.postgres.safety import check_database
@@ -154,7 +156,10 @@ class Process:
         wait_seconds = _FIRST_WAIT_SECONDS
         while not self.stopping.is_set():
             try:
-                self.ask(check_database, purpose="check")
+                gaps = self.ask(
+                    lambda connection: check_database(connection, accepted_gaps=self.settings.accepted_gaps),
+                    purpose="check",
+                )
                 for check in checks:
                     self.ask(check, purpose="check")
                 self.report()
@@ -165,6 +170,8 @@ class Process:
                 wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
             else:
                 self.become_ready()
+                for gap in gaps:
+                    self.tell(GAP_ACCEPTED, gap=gap, leaves=GAPS[gap])
                 described = self.self_description
                 self.tell(PROCESS_STARTED, process=self.kind, version=described.version, pid=described.pid)
                 return True

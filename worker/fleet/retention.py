@@ -1,4 +1,4 @@
-"""The scheduler's turns at letting old revisions go: a little after each round, once a day for each tenant.
+"""The scheduler's turns at letting old revisions and runs go: a little after each round, once a day for each tenant.
 
 Every replica looks at every tenant a few times a day; the lease in the tenant's schema says whose turn it is and
 whether it is due, so nothing here has to be right about that.
@@ -27,7 +27,10 @@ class RetentionTurns:
 
     def __init__(self, process: Process, *, look_seconds: float = _LOOK_SECONDS) -> None:
         self._process = process
-        self._keeping = Keeping(process.name, process.settings.revision_retention, _DUE_SECONDS)
+        settings = process.settings
+        self._keeping = Keeping(
+            process.name, settings.revision_retention, settings.run_retention, _DUE_SECONDS
+        )
         self._look_seconds = look_seconds
         self._next_look = time.monotonic()
         self._waiting: deque[Tenant] = deque()

@@ -10,17 +10,24 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from jobs.audit import count_months_ahead
 from jobs.errors import DatabaseAway, QueueAway
 from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED, Event
+from jobs.leaving import tell_standing
 from jobs.rounds import plan_pause
+from worker.fleet.audit_retention import AuditRetentionTurns
 from worker.fleet.isolation import IsolationTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
+from worker.fleet.sealing import SealingTurns
 from worker.fleet.waking import listening
-from worker.postgres import keys, reading, runs
+from worker.postgres import audit, keys, reading, runs
+from worker.postgres.audit_retention import read_overdue_seconds
 from worker.postgres.connection import Connection
 from worker.postgres.isolation import read_check
+from worker.postgres.offboarding import read_offboardings
 from worker.postgres.runs import Round
 from worker.settings import Settings
 from worker.telemetry import FleetFigures
@@ -42,20 +49,25 @@ def run_scheduler(settings: Settings) -> int:
 def _schedule(process: Process) -> None:
     tick_seconds = process.settings.scheduler_tick_seconds
     report_due = time.monotonic()
+    turns = (
+        SealingTurns(process),
+        RetentionTurns(process),
+        AuditRetentionTurns(process),
+        IsolationTurns(process),
+    )
     rang_at = -math.inf
-    retention, isolation = RetentionTurns(process), IsolationTurns(process)
     while not process.stopping.is_set():
         process.health.beat("round", within_seconds=_TICKS_MISSED * tick_seconds + REPORT_SECONDS)
         try:
             if time.monotonic() >= report_due:
                 process.report()
-                process.metrics.set_fleet(process.ask(read_figures, purpose="figures"))
+                process.metrics.set_fleet(_read_figures(process))
                 report_due = time.monotonic() + REPORT_SECONDS
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
             if _do_round(process, can_ring=away is None):
                 rang_at = time.monotonic()
-            retention.take()
-            isolation.take()
+            for turn in turns:
+                turn.take()
         except (DatabaseAway, QueueAway) as gone:
             away = gone
         if away is None:
@@ -64,6 +76,13 @@ def _schedule(process: Process) -> None:
             process.tell_away(away)
         process.pause(plan_pause(tick_seconds=tick_seconds, seconds_since_ring=time.monotonic() - rang_at))
     process.tell_stopping()
+
+
+def _read_figures(process: Process) -> FleetFigures:
+    keep_months = process.settings.audit_retention
+    return process.ask(
+        lambda connection: read_figures(connection, keep_months=keep_months), purpose="figures"
+    )
 
 
 def _find_redis_away(process: Process) -> QueueAway | None:
@@ -115,22 +134,35 @@ async def _plan(connection: Connection, settings: Settings, *, can_ring: bool) -
     )
 
 
-async def read_figures(connection: Connection) -> FleetFigures:
+async def read_figures(connection: Connection, *, keep_months: int = 24) -> FleetFigures:
     """Read how the fleet stands."""
     fleet = await reading.read_fleet(connection)
     active = [row for row in fleet if row["state"] == "active"]
     checked_at, reached_at = await read_check(connection)
     in_use = [key for key in await keys.read_keys(connection) if key.tenants]
+    trail = await audit.read_partitions(connection)
+    now = datetime.now(UTC)
+    oldest = min((part.oldest_unsealed for part in trail if part.oldest_unsealed), default=now)
     return FleetFigures(
         runs=await reading.count_runs(connection),
         tenants=Counter(row["state"] for row in fleet),
         staleness_ratios=[row["staleness_seconds"] / row["every_seconds"] for row in active],
+        waiting=sum(row["waiting_seconds"] > 0 for row in active),
         oldest_due_seconds=max((row["waiting_seconds"] for row in active), default=0.0),
         processes=Counter(row["kind"] for row in await reading.read_processes(connection)),
         breakers=Counter(row["breaker"] for row in fleet),
         quarantined=sum(row["last_state"] == "quarantined" for row in fleet),
         keys_in_use=len(in_use),
         oldest_key_seconds=max((key.age_seconds for key in in_use), default=0.0),
+        retention_overdue_seconds=await read_overdue_seconds(connection, keep_months),
+        offboardings=Counter(
+            tell_standing(one.due_at, now=now) for one in await read_offboardings(connection)
+        ),
+        audit_unsealed=sum(part.unsealed for part in trail),
+        audit_oldest_seconds=max(0.0, (now - oldest).total_seconds()),
+        audit_months_ahead=count_months_ahead(
+            (part.frontier.bound for part in trail), year=now.year, month=now.month
+        ),
         isolation_checked_at=checked_at,
         isolation_reached_at=reached_at,
     )

@@ -16,7 +16,7 @@ from jobs.events import CONSUMER_GRANTED, CONSUMER_REVOKED, Event, EventKind
 from jobs.names import reader_role
 from worker.postgres.connection import Connection, fetch_row, fetch_rows
 from worker.postgres.provision import lock_roles
-from worker.postgres.tenants import Tenant, find_tenant, insert_events
+from worker.postgres.tenants import Tenant, find_tenant, insert_events, refuse_leaving
 
 REQUESTER = "zaptik_requester"
 _INHERITED_FROM = 160_000  # from PostgreSQL 16 on a grant says whether it is inherited
@@ -46,11 +46,13 @@ class Consumer:
 async def grant_consumer(connection: Connection, login: str, *, tenant: str | None) -> bool:
     """Let a login read a tenant's graph, or without one be a requester; False when it could already.
 
-    As an administrator. Raises UnknownLogin, UnfitLogin or UnknownTenant.
+    As an administrator. Raises UnknownLogin, UnfitLogin, UnknownTenant or TenantLeaves.
     """
     async with connection.transaction():
         await lock_roles(connection)
         found = await _find_as_owner(connection, tenant)
+        if found is not None:
+            refuse_leaving(found)
         unfit = await _read_unfit(connection, login)
         if unfit:
             raise UnfitLogin(

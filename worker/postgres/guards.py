@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import schema
+from jobs.gaps import TRIGGER_GAP
 from jobs.names import reader_role
 from worker.postgres.connection import Connection, fetch_rows
 
@@ -48,12 +49,24 @@ async def read_tenant_deviations(connection: Connection) -> list[Deviation]:
     return [deviation for deviation in found if deviation is not None]
 
 
-async def read_deviation(connection: Connection, place: str) -> Deviation | None:
-    """Compare one schema; None where all is as it must be."""
+async def read_open_gaps(connection: Connection) -> dict[str, list[str]]:
+    """Give what `migrate` closes and is open: each gap's doors by its name; see `jobs.gaps`."""
+    gaps: dict[str, list[str]] = {}
+    for row in await fetch_rows(connection, "control", "read_open_doors"):
+        gaps.setdefault(row["gap"], []).append(row["door"])
+    return gaps
+
+
+async def read_deviation(
+    connection: Connection, place: str, *, accepted: Collection[str] = ()
+) -> Deviation | None:
+    """Compare one schema; None where all is as it must be, but for the gaps that are accepted."""
     rows = await fetch_rows(connection, "control", "read_guards", schemas=[place], whole=True)
     present = frozenset(rows[0]["lines"]) if rows else frozenset()
     months = {month for line in present for month in _MONTH.findall(line)}
     expected = build_expected(place, database=connection.info.dbname, months=months)
+    if TRIGGER_GAP in accepted:
+        expected = frozenset(line for line in expected if line in present or " EVENT TRIGGER " not in line)
     if present == expected:
         return None
     return Deviation(place, tuple(sorted(expected - present)), tuple(sorted(present - expected)))

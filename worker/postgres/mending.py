@@ -7,7 +7,7 @@ neither, as a function with another body, stays and is told.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import psycopg
 
@@ -39,11 +39,13 @@ _ORDER = (
 )  # fmt: skip
 
 
-async def mend(connection: Connection, place: str) -> tuple[list[str], Deviation | None]:
+async def mend(
+    connection: Connection, place: str, *, accepted: Collection[str] = ()
+) -> tuple[list[str], Deviation | None]:
     """Make a schema's guards what they must be; gives what was run, and what could not be mended."""
     run: list[str] = []
     for _ in range(_ROUNDS):
-        deviation = await read_deviation(connection, place)
+        deviation = await read_deviation(connection, place, accepted=accepted)
         if deviation is None:
             return run, None
         done = [
@@ -52,7 +54,7 @@ async def mend(connection: Connection, place: str) -> tuple[list[str], Deviation
             if await _try(connection, text)
         ]
         run += [text for text in done if text not in run]
-    return run, await read_deviation(connection, place)
+    return run, await read_deviation(connection, place, accepted=accepted)
 
 
 async def mend_version_table(connection: Connection, place: str) -> None:

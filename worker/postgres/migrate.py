@@ -7,6 +7,7 @@ lock makes a second `migrate` wait while the first is at the control schema; the
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -15,30 +16,35 @@ from psycopg.conninfo import conninfo_to_dict
 
 import schema
 from jobs.errors import DatabaseUnsafe
+from jobs.gaps import describe_gaps
+from worker.postgres.audit import MONTHS_AHEAD
 from worker.postgres.connection import Connection, fetch_rows
-from worker.postgres.guards import CONTROL, describe_deviations, read_tenant_deviations
+from worker.postgres.guards import CONTROL, describe_deviations, read_open_gaps, read_tenant_deviations
 from worker.postgres.mending import mend
 from worker.postgres.migrate_tenants import Opening, Progress, migrate_tenants, record_migrated
 from worker.postgres.provision import lock_roles, migrate_area, read_version_as_owner, run_script
 
 _LOCK = 0x7A61706D  # "zapm"; another than who changes roles takes
 _LOCK_SECONDS = 60
-_MONTHS_AHEAD = 24
 
 
 @dataclass(slots=True)
 class MigrationReport:
-    """What `migrate` did: the control schema's version, tenants brought up, tenants already there, failures."""
+    """What `migrate` did: the control schema's version, tenants brought up, tenants already there, failures.
+
+    `mended` are the statements that made guards what they must be, `gaps` the names of what is open and accepted.
+    """
 
     control: int = 0
     migrated: list[str] = field(default_factory=list)
     current: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
 
 
 async def migrate(
-    connection: Connection, *, app_url: str | None, today: date,
+    connection: Connection, *, app_url: str | None, today: date, accepted_gaps: Collection[str] = (),
     opening: Opening | None = None, progress: Progress | None = None,
 ) -> MigrationReport:  # fmt: skip
     """Bring every schema to this release, and make what holds the boundary what it must be.
@@ -46,11 +52,10 @@ async def migrate(
     `app_url` is the app's URL where it is known: a role created here gets the password it holds. `opening` opens
     further connections, so that tenants are migrated some at a time; `progress` is told how many of how many are done.
     A tenant that fails, or cannot be mended, is told of and not in the way of the others. Raises DatabaseUnsafe where
-    `control` or the roles cannot be mended.
+    `control` or the roles cannot be mended, but for the `accepted_gaps`, by their names in `jobs.gaps`.
     """
-    mended: list[str] = []
-    control = await _migrate_control(connection, app_url=app_url, today=today, mended=mended)
-    report = MigrationReport(control=control, mended=mended)
+    report = MigrationReport()
+    await _migrate_control(connection, report, app_url=app_url, today=today, accepted_gaps=accepted_gaps)
     await _migrate_tenants(connection, report, opening=opening, progress=progress)
     await _mend_tenants(connection, report)
     return report
@@ -58,7 +63,7 @@ async def migrate(
 
 async def make_control(connection: Connection, *, today: date) -> None:
     """Bring the roles and the control schema to this release and mend nothing, for who writes the guards down."""
-    await _migrate_control(connection, app_url=None, today=today, mended=None)
+    await _migrate_control(connection, MigrationReport(), app_url=None, today=today, mends=False)
 
 
 async def _migrate_tenants(
@@ -71,10 +76,10 @@ async def _migrate_tenants(
             (report.migrated if done.outcome == "migrated" else report.current).append(done.name)
 
 
-async def _mend_control(connection: Connection) -> list[str]:
+async def _mend_control(connection: Connection, *, accepted_gaps: Collection[str]) -> list[str]:
     async with connection.transaction():
         await lock_roles(connection)
-        done, left = await mend(connection, CONTROL)
+        done, left = await mend(connection, CONTROL, accepted=accepted_gaps)
     if left is not None:
         raise DatabaseUnsafe(
             f"What holds the tenants' boundary could not be mended: {describe_deviations([left])}. Run `zaptik "
@@ -101,27 +106,25 @@ async def _mend_tenants(connection: Connection, report: MigrationReport) -> None
 
 
 async def _migrate_control(
-    connection: Connection, *, app_url: str | None, today: date, mended: list[str] | None
-) -> int:
-    """Bring roles and the control schema to this release, one `migrate` at a time; gives the version.
-
-    What was mended goes to `mended`; nothing is where that is None.
-    """
+    connection: Connection, report: MigrationReport, *, app_url: str | None, today: date,
+    accepted_gaps: Collection[str] = (), mends: bool = True,
+) -> None:  # fmt: skip
+    """Bring roles and the control schema to this release, one `migrate` at a time, and tell it in the report."""
     _check_encoding(connection)
     await run_script(connection, f"SET lock_timeout = '{_LOCK_SECONDS}s'")  # any session can hold the lock
     await run_script(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
         await _assert_roles(connection, app_url=app_url)
+        report.gaps = await _check_gaps(connection, accepted_gaps=accepted_gaps)
         before = await read_version_as_owner(connection, "control", None)
-        version = await migrate_area(connection, "control", None)
-        if mended is not None:
-            mended += await _mend_control(connection)
+        report.control = await migrate_area(connection, "control", None)
+        if mends:
+            report.mended += await _mend_control(connection, accepted_gaps=accepted_gaps)
         await _make_audit_partitions(connection, today)
-        if version != before:
-            await record_migrated(connection, "control", version, tenant_id=None)
+        if report.control != before:
+            await record_migrated(connection, "control", report.control, tenant_id=None)
     finally:
         await run_script(connection, f"SELECT pg_advisory_unlock({_LOCK})")
-    return version
 
 
 def _check_encoding(connection: Connection) -> None:
@@ -150,12 +153,19 @@ async def _assert_roles(connection: Connection, *, app_url: str | None) -> None:
             await connection.execute(
                 sql.SQL("ALTER ROLE zaptik_app PASSWORD {}").format(sql.Literal(verifier.decode()))
             )
-    if doors := await fetch_rows(connection, "control", "read_open_doors"):
-        names = ", ".join(row["door"] for row in doors)
+
+
+async def _check_gaps(connection: Connection, *, accepted_gaps: Collection[str]) -> list[str]:
+    """Give the gaps that are open and accepted; raises DatabaseUnsafe where one is not."""
+    doors = await read_open_gaps(connection)
+    if wrong := {gap: doors[gap] for gap in doors if gap not in accepted_gaps}:
         raise DatabaseUnsafe(
-            f"PUBLIC still has privileges that would open a way out of a tenant's transaction: {names}. Run "
-            "`zaptik migrate` as a role that may revoke them."
+            f"The login of ZAPTIK_ADMIN_DATABASE_URL could not close what opens a way out of a tenant's transaction. "
+            f"What each leaves open: {describe_gaps(wrong)}. Run `zaptik migrate` as a superuser; where the server "
+            f"gives none, and you accept it, set ZAPTIK_ACCEPTED_GAPS={','.join(sorted(doors))} for every process and "
+            "command (docs/how-to/managed-servers.md)."
         )
+    return sorted(doors)
 
 
 async def _refuse_second_deployment(connection: Connection) -> None:
@@ -175,7 +185,7 @@ async def _refuse_second_deployment(connection: Connection) -> None:
 async def _make_audit_partitions(connection: Connection, today: date) -> None:
     async with connection.transaction():
         await run_script(connection, "SET LOCAL ROLE zaptik_owner")
-        for ahead in range(_MONTHS_AHEAD):
+        for ahead in range(MONTHS_AHEAD + 1):
             year, month = divmod(today.year * 12 + today.month - 1 + ahead, 12)
             bound = f"{year:04d}-{month + 1:02d}"
             await connection.execute("SELECT control.make_audit_partition(%s)", [bound], binary=True)

@@ -20,6 +20,8 @@ from worker.postgres.mending import mend_version_table
 
 _LOCK = 0x7A617074  # "zapt"
 _LOCK_SECONDS = 60
+_VERSION_TABLE = """SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE n.nspname = %s AND c.relname = 'schema_version'"""
 _BOUNDS = "SET LOCAL lock_timeout = '10s'", "SET LOCAL statement_timeout = '15min'"
 
 
@@ -90,10 +92,14 @@ async def read_version_as_owner(connection: Connection, area: schema.Area, tenan
 
     Where its guards let the owner see none, they are mended first: at version 0 every migration would run again.
     """
+    place = tenant_schema or CONTROL
+    there = await connection.execute(_VERSION_TABLE, [place], binary=True)
+    if await there.fetchone() is None:
+        return 0
     with suppress(errors.InsufficientPrivilege):
         if version := await _read_as_owner(connection, area, tenant_schema):
             return version
-    await mend_version_table(connection, tenant_schema or CONTROL)
+    await mend_version_table(connection, place)
     return await _read_as_owner(connection, area, tenant_schema)
 
 

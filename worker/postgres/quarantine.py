@@ -11,7 +11,7 @@ from jobs.surface import Surface
 from worker.postgres import runs, staging
 from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows, in_tenant_rows
 from worker.postgres.publishing import Publication, publish_held
-from worker.postgres.tenants import Tenant, insert_events
+from worker.postgres.tenants import Tenant, insert_events, refuse_leaving
 
 
 async def read_revisions(connection: Connection, tenant: Tenant) -> list[dict[str, Any]]:
@@ -28,6 +28,7 @@ async def accept_revision(
 
     Raises NotQuarantined when that revision does not wait, RunLive while another run of the tenant lives.
     """
+    refuse_leaving(tenant)
     number, run_id = await _find_held(connection, tenant, revision)
     run = await runs.claim_quarantined(connection, run_id, worker=worker, lease_seconds=lease_seconds)
     if run is None:

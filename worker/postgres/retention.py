@@ -1,8 +1,9 @@
 """Letting old revisions go, one tenant at a time, under a lease in the tenant's schema, in short transactions.
 
-First the revisions with their lines in the feed, at once; then, batch by batch, what no kept revision shows: so
-that whoever is killed in between leaves every revision that can still be asked for as it was. Which may go is the
-schema's rule (`forget_revisions`, `prune_history`), not a caller's. See docs/how-to/keep-and-delete.md.
+First the revisions with their lines in the feed, at once; then, batch by batch, what no kept revision shows, and old
+runs: so that whoever is killed in between leaves every revision that can still be asked for as it was. Which may go
+is the schema's rule (`forget_revisions`, `prune_history`, `control.forget_runs`), not a caller's. See
+docs/how-to/keep-and-delete.md.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Let:
     edges: int = 0
     findings: int = 0
     reads: int = 0
+    runs: int = 0
+    requests: int = 0
 
     def __add__(self, other: Let) -> Let:
         """Add what went; the later `oldest` holds."""
@@ -53,21 +56,23 @@ _COUNTS = tuple(field.name for field in fields(Let) if field.name != "oldest")
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """How one keeps: by whom, for how many days, and how long after the last time it is due again."""
+    """How one keeps: by whom, revisions and runs for how many days, and how long after a turn the next is due."""
 
     holder: str
     keep_days: int
+    keep_run_days: int = 90
     every_seconds: float = 0.0
 
 
 async def list_tenants(connection: Connection) -> list[Tenant]:
-    """Give every tenant, in whatever state."""
+    """Give every tenant but those that leave: what is left of them goes as a whole."""
     return [
         Tenant(
             row["tenant_id"], row["tenant"], row["schema_name"], row["url"], row["every_seconds"], row["state"],
             row["state_reason"],
         )
         for row in await read_fleet(connection)
+        if row["state"] != "offboarding"
     ]  # fmt: skip
 
 
@@ -103,13 +108,28 @@ async def _step(connection: Connection, tenant: Tenant, keeping: Keeping) -> Let
             if held is None:
                 return None
             gone = await _delete(connection, within, keep_days=keeping.keep_days)
-            if not gone:
-                await fetch_rows(connection, "tenant", "end_retention", within=within, holder=keeping.holder)
-        await connection.execute("SET LOCAL ROLE NONE")  # the trail is the app's to write
+        await connection.execute("SET LOCAL ROLE NONE")  # runs and the trail are the app's
+        gone += await _forget_runs(connection, tenant, keeping)
         if gone:
             event = Event(RETENTION_RAN, gone.counts(), tenant=str(tenant.tenant_id))
             await insert_events(connection, [event])
+        else:
+            await fetch_rows(connection, "control", "note_retention", tenant_id=tenant.tenant_id)
+            await _end(connection, within, keeping.holder)
     return gone
+
+
+async def _forget_runs(connection: Connection, tenant: Tenant, keeping: Keeping) -> Let:
+    gone = await fetch_row(
+        connection, "control", "forget_runs",
+        tenant_id=tenant.tenant_id, keep_days=keeping.keep_run_days, batch=_BATCH_ROWS,
+    )  # fmt: skip
+    return Let(**(gone or {}))
+
+
+async def _end(connection: Connection, within: str, holder: str) -> None:
+    async with as_tenant(connection, within):
+        await fetch_rows(connection, "tenant", "end_retention", within=within, holder=holder)
 
 
 async def _delete(connection: Connection, within: str, *, keep_days: int) -> Let:

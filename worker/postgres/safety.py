@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import psycopg
 
 from jobs.errors import DatabaseUnsafe, NotMigrated
+from jobs.gaps import describe_gaps
 from schema import latest_version
-from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows
+from worker.postgres.connection import Connection, as_tenant, fetch_row
 from worker.postgres.guards import (
     CONTROL,
     Deviation,
     describe_deviations,
     find_differing,
     read_deviation,
+    read_open_gaps,
 )
 from worker.postgres.provision import read_version
 
 _MOST_READ = 5
 
 
-async def check_database(connection: Connection) -> None:
-    """Raise DatabaseUnsafe or NotMigrated unless the connected role and the schema are what they must be."""
+async def check_database(connection: Connection, *, accepted_gaps: Collection[str] = ()) -> list[str]:
+    """Raise DatabaseUnsafe or NotMigrated unless the connected role and the schema are what they must be.
+
+    Gives the gaps that are open and accepted, by their names in `jobs.gaps`.
+    """
     role = await fetch_row(connection, "control", "read_unsafe_rights")
     assert role is not None
     if role["rolname"] != "zaptik_app":
@@ -32,10 +39,12 @@ async def check_database(connection: Connection) -> None:
             f"zaptik_app is {', and '.join(role['unsafe'])}: take that away, or run `zaptik migrate` as an "
             "administrator, which sets its attributes right."
         )
-    if doors := await fetch_rows(connection, "control", "read_open_doors"):
+    doors = await read_open_gaps(connection)
+    if wrong := {gap: doors[gap] for gap in doors if gap not in accepted_gaps}:
         raise DatabaseUnsafe(
-            f"PUBLIC has privileges again that `zaptik migrate` takes away: {', '.join(row['door'] for row in doors)}. "
-            "Run `zaptik migrate` as an administrator."
+            f"What `zaptik migrate` closes is open. What each leaves open: {describe_gaps(wrong)}. Run `zaptik "
+            "migrate` as an administrator. Where the server does not permit it, ZAPTIK_ACCEPTED_GAPS names what you "
+            "accept."
         )
     version, needed = await read_version(connection, "control", None), latest_version("control")
     if version != needed:
@@ -44,19 +53,20 @@ async def check_database(connection: Connection) -> None:
             "with ZAPTIK_ADMIN_DATABASE_URL set."
         )
     # Last: what is compared is what this release's migrations make.
-    if deviations := await read_deviations(connection):
+    if deviations := await read_deviations(connection, accepted_gaps=accepted_gaps):
         raise DatabaseUnsafe(
             f"What holds the tenants' boundary is not what `zaptik migrate` made: {describe_deviations(deviations)}. "
             "Find out who changed it, and run `zaptik migrate` as an administrator."
         )
+    return sorted(doors)
 
 
-async def read_deviations(connection: Connection) -> list[Deviation]:
+async def read_deviations(connection: Connection, *, accepted_gaps: Collection[str] = ()) -> list[Deviation]:
     """Compare `control`, the roles, and the schemas of tenants that are of this release; the app may.
 
     Of tenants the first few are given: it is a refusal already, and to read one whole takes longer the more there are.
     """
-    control = await read_deviation(connection, CONTROL)
+    control = await read_deviation(connection, CONTROL, accepted=accepted_gaps)
     found = [control] if control else []
     for place in await find_differing(connection):
         if len(found) > _MOST_READ:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from jobs.errors import UnknownTenant, UsageFailure
-from jobs.events import TENANT_ADDED, Event
+from jobs.events import GRAPH_READ, TENANT_ADDED, Event
+from jobs.leaving import TenantLeaves
 from jobs.names import is_tenant_name, schema_name
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value, in_tenant_rows
 from worker.postgres.provision import provision_schema
@@ -61,7 +62,7 @@ async def add_tenant(connection: Connection, name: str, *, url: str, every_secon
             name=name, schema_name=tenant_schema, url=url, every_seconds=every_seconds,
         )  # fmt: skip
         if added is not None:
-            event = Event(TENANT_ADDED, {"schema": tenant_schema}, tenant=str(added))
+            event = Event(TENANT_ADDED, {"every_seconds": every_seconds}, tenant=str(added))
             await insert_events(connection, [event])
         tenant = await find_tenant(connection, name)
         if added is None and (tenant.url, tenant.every_seconds) != (url, every_seconds):
@@ -80,6 +81,15 @@ async def find_tenant(connection: Connection, name: str) -> Tenant:
             f"There is no tenant {name!a}: `zaptik tenant list` names them, `zaptik tenant add` adds one."
         )
     return Tenant(**row)
+
+
+def refuse_leaving(tenant: Tenant) -> None:
+    """Raise TenantLeaves where a tenant's deletion was asked for: nothing is done for it any more."""
+    if tenant.state == "offboarding":
+        raise TenantLeaves(
+            f"{tenant.name} leaves: its deletion was asked for, and nothing is done for it any more. `zaptik tenant "
+            f"list` shows by when; `zaptik tenant offboard {tenant.name} --cancel` calls it off."
+        )
 
 
 async def change_state(connection: Connection, tenant_id: UUID, state: str, *, reason: str | None) -> None:
@@ -130,6 +140,15 @@ async def read_credentials(connection: Connection, tenant_id: UUID) -> StoredCre
 async def read_key_ids(connection: Connection) -> set[str]:
     """Give the ids of the deployment keys that stored data keys are wrapped by."""
     return {row["keys_in_use"] for row in await fetch_rows(connection, "control", "keys_in_use")}
+
+
+async def note_reading(
+    connection: Connection, tenant: Tenant, command: str, *, revision: int | None, since: int | None = None
+) -> None:
+    """Write the audit event of a person's look at a tenant's graph, before it is read."""
+    fields = {"command": command, "revision": revision, "since": since}
+    async with in_tenant_rows(connection, tenant.tenant_id):
+        await insert_events(connection, [Event(GRAPH_READ, fields, tenant=str(tenant.tenant_id))])
 
 
 async def insert_events(connection: Connection, events: Iterable[Event]) -> None:

@@ -8,7 +8,7 @@ before it returns. `dramatiq.Worker` is embedded: its command line forks, and si
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -27,6 +27,7 @@ _CONNECT_SECONDS = 5
 _HEARTBEAT_MILLISECONDS = 30_000
 _DEAD_MESSAGE_MILLISECONDS = 3_600_000
 _IDLE_MILLISECONDS = 500
+_SCANNED = 500  # messages looked at in one call
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,6 +92,29 @@ class Doorbell:
             self._broker.enqueue(message)
         except redis.RedisError as error:
             raise _away(error) from None
+
+    def forget(self, run_ids: Collection[UUID]) -> int:
+        """Take what was rung for these runs out of Redis; gives how many messages. QueueAway when it could not be."""
+        known = {str(run_id) for run_id in run_ids}
+        queue = f"{_NAMESPACE}:{_QUEUE}"
+        try:
+            return self._forget_in(queue, known) + self._forget_in(f"{queue}.XQ", known)
+        except redis.RedisError as error:
+            raise _away(error) from None
+
+    def _forget_in(self, queue: str, run_ids: Collection[str]) -> int:
+        """Forget in one of Dramatiq's queues: a list of messages' ids, of dead ones a set, and a hash of them."""
+        messages = f"{queue}.msgs"
+        forgotten = 0
+        for message_id, encoded in self._client.hscan_iter(messages, count=_SCANNED):
+            if dramatiq.Message.decode(encoded).args[0] not in run_ids:
+                continue
+            if queue.endswith(".XQ"):
+                self._client.zrem(queue, message_id)
+            else:
+                self._client.lrem(queue, 0, message_id)
+            forgotten += self._client.hdel(messages, message_id)
+        return forgotten
 
     def answer(self, work: Callable[[UUID], None], *, threads: int) -> Answering:
         """Call `work` with each run's id, on so many threads; it must not raise."""

@@ -48,7 +48,7 @@ class RequestReport:
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, frames: TracebackType | None
     ) -> None:
-        seconds = time.perf_counter() - self.started
+        seconds = round(time.perf_counter() - self.started, 4)  # the trail keeps each for years
         is_token = self.endpoint == "token"
         if is_token and raised is None:
             lifetime = {"expires_in_seconds": self.expires_in_seconds}

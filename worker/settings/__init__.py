@@ -9,7 +9,7 @@ password; pydantic's own errors print it, so none escapes.
 import difflib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.errors import InvalidSetting, UnknownSetting
+from jobs.gaps import GAPS, find_unknown_gaps
 from jobs.sensitive import describe_property_refusal
 from worker.settings.addresses import (
     DATABASE_FORM,
@@ -32,6 +33,8 @@ from worker.settings.secret_files import SUFFIX, read_filed_values
 
 PREFIX: Final = "ZAPTIK_"
 _TEST_PREFIX: Final = "ZAPTIK_TEST_"
+_REVISION_DAYS, _RUN_DAYS, _LONGEST_DAYS = 365, 90, 36_500
+_AUDIT_MONTHS, _LONGEST_MONTHS = 24, 1_200
 FILED: Final = ("database_url", "listen_database_url", "admin_database_url", "redis_url")
 _SERVICE_LINK: Final = re.compile(
     r".+_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
@@ -57,6 +60,20 @@ def _check_command(command: SecretStr) -> SecretStr:
     if not words:
         raise ValueError("write a program and its arguments, with every quote closed")
     return command
+
+
+def _check_kept(what: str, least: int, most: int, unit: str) -> Callable[[int], int]:
+    """Give what refuses to keep for a shorter time than is promised; longer may always be."""
+
+    def check(given: int) -> int:
+        if not least <= given <= most:
+            raise ValueError(
+                f"{what} kept for {least} {unit} at least, since that is promised, and {most} at most: set a number of "
+                f"{unit} between the two, or leave it unset"
+            )
+        return given
+
+    return check
 
 
 def _check_no_service_link(value: object) -> object:
@@ -85,6 +102,13 @@ def _check_property_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _check_gaps(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := find_unknown_gaps(names):
+        places = ", ".join(str(names.index(name) + 1) for name in unknown)
+        raise ValueError(f"name {places} is none of {', '.join(GAPS)}")
+    return names
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(check_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(check_redis_url)]
 KeyringCommand = Annotated[SecretStr, AfterValidator(_check_command)]
@@ -92,6 +116,7 @@ HostPatterns = Annotated[
     tuple[Annotated[str, AfterValidator(check_host_pattern)], ...], BeforeValidator(_split_list)
 ]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_networks)]
+Gaps = Annotated[tuple[str, ...], BeforeValidator(_split_list), AfterValidator(_check_gaps)]
 PropertyNames = Annotated[
     tuple[str, ...],
     BeforeValidator(_split_list),
@@ -100,6 +125,13 @@ PropertyNames = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Runs = Annotated[int, Field(ge=1, le=100_000)]
+RevisionDays = Annotated[
+    int, AfterValidator(_check_kept("revisions are", _REVISION_DAYS, _LONGEST_DAYS, "days"))
+]
+RunDays = Annotated[int, AfterValidator(_check_kept("runs are", _RUN_DAYS, _LONGEST_DAYS, "days"))]
+AuditMonths = Annotated[
+    int, AfterValidator(_check_kept("the audit trail is", _AUDIT_MONTHS, _LONGEST_MONTHS, "months"))
+]
 
 
 class Settings(BaseSettings):
@@ -124,6 +156,11 @@ class Settings(BaseSettings):
         description="PostgreSQL as an administrator, only for `migrate`, `tenant add` and the like. Never "
         "given to a worker. TLS as above.",
     )
+    accepted_gaps: Gaps = Field(
+        (),
+        description="What the database's server does not let `zaptik migrate` close and you accept, by names separated "
+        "by commas or spaces: see [managed servers](../how-to/managed-servers.md). Told as a warning at every start.",
+    )
     redis_url: RedisUrl | None = Field(
         None,
         description="Redis, in a logical database of its own: `rediss://`, unless it is a Unix socket or loopback.",
@@ -139,6 +176,14 @@ class Settings(BaseSettings):
         None,
         description="A command that prints the same JSON text, a key service's client say: words as in a shell, run "
         "without one. One of the three is set.",
+    )
+    audit_key_file: Path | None = Field(
+        None,
+        description="The key that seals the audit trail, for schedulers, as a file no one else may read (`zaptik audit "
+        "key generate`). Not set: nothing is sealed.",
+    )
+    audit_key: SecretStr | None = Field(
+        None, description="The same key as its JSON text, where a file is not to be had."
     )
     instance_hosts: HostPatterns = Field(
         (),
@@ -208,8 +253,26 @@ class Settings(BaseSettings):
     guard_removed_share: float = Field(
         0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
     )
-    revision_retention: int = Field(
-        365, ge=30, le=36_500, description="How many days a revision is kept; the one in force stays longer."
+    revision_retention: RevisionDays = Field(
+        _REVISION_DAYS,
+        description="How many days a revision is kept; the one in force stays. Never fewer than are promised.",
+        json_schema_extra={"minimum": _REVISION_DAYS, "maximum": _LONGEST_DAYS},
+    )
+    run_retention: RunDays = Field(
+        _RUN_DAYS,
+        description="How many days a run's row is kept after its end; the newest stay. Never fewer than are promised.",
+        json_schema_extra={"minimum": _RUN_DAYS, "maximum": _LONGEST_DAYS},
+    )
+    audit_retention: AuditMonths = Field(
+        _AUDIT_MONTHS,
+        description="How many months an audit event is kept at least; a sealed month goes whole when its last is so "
+        "old. Never fewer than are promised.",
+        json_schema_extra={"minimum": _AUDIT_MONTHS, "maximum": _LONGEST_MONTHS},
+    )
+    tombstones_file: Path | None = Field(
+        None,
+        description="The list of deleted tenants, outside of the database and its backups: `tenant offboard` adds to "
+        "it, and `migrate` deletes again whom a restored backup brought back.",
     )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -222,6 +285,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"set one of {PREFIX}KEYRING_FILE, {PREFIX}KEYRING and {PREFIX}KEYRING_COMMAND, not more"
             )
+        if self.audit_key_file is not None and self.audit_key is not None:
+            raise ValueError(f"set one of {PREFIX}AUDIT_KEY_FILE and {PREFIX}AUDIT_KEY, not both")
         if self.retry_base_seconds > self.retry_cap_seconds:
             raise ValueError(f"set {PREFIX}RETRY_BASE_SECONDS to no more than {PREFIX}RETRY_CAP_SECONDS")
         return self

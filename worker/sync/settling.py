@@ -107,7 +107,8 @@ async def _describe_refusal(
         return failure
     return CredentialsRejected(
         f"{failure.message} {run.tenant} is paused until somebody acts: "
-        f"`zaptik credential set {run.tenant} --client-id ID` with what the instance takes, or `zaptik tenant resume {run.tenant}` once the instance takes what is stored."
+        f"`zaptik credential set {run.tenant} --client-id ID` with what the instance takes, or "
+        f"`zaptik tenant resume {run.tenant}` once the instance takes what is stored."
     )
 
 

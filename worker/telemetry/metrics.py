@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from jobs import events
 from jobs.events import Event
+from worker.telemetry.audit_metrics import add_audit_metrics
+from worker.telemetry.leaving_metrics import add_leaving_metrics
 from worker.telemetry.mishaps import add_keyring_failures, add_mishaps, begin_series
 
 _RUN_SECONDS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
@@ -30,8 +32,8 @@ _FATES: Final = ("deleted", "hidden", "unknown")
 _CHANGES: Final = ("added", "changed", "removed")
 _RUN_STATES: Final = ("requested", "running")
 _BREAKERS: Final = ("closed", "open", "half_open")
+_TENANT_STATES: Final = ("awaiting_credentials", "active", "paused", "offboarding")
 _ISOLATION_OUTCOMES: Final = ("held", "reached", "failed")
-_TENANT_STATES: Final = ("awaiting_credentials", "active", "paused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,14 @@ class FleetFigures:
     """What one round of the scheduler saw: runs and tenants by state, how late each tenant is.
 
     `runs` live; `quarantined` counts tenants whose newest run was held back. `staleness_ratios` is each active
-    tenant's age of its graph over its cadence; `oldest_due_seconds` how long the longest waiting tenant has waited,
-    for its turn to be taken up or for a worker.
+    tenant's age of its graph over its cadence; `waiting` counts the tenants that wait now, for their turn to be taken
+    up or for a worker, and `oldest_due_seconds` is how long the longest waiting one has waited.
     `keys_in_use` are the deployment's keys that wrap some data key, `oldest_key_seconds` for how long the oldest of
-    them has. `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
+    them has. `retention_overdue_seconds` is by subject for how long something that should have gone has not;
+    `offboardings` counts tenants that leave, by how near the date is by which they must be deleted.
+    `audit_unsealed` events of the audit trail are under no checkpoint, the oldest for
+    `audit_oldest_seconds`; `audit_months_ahead` have a partition, in a row after this month.
+    `isolation_checked_at` is when the tenants' boundary was last tried, `isolation_reached_at` when a tenant
     was last read as another; None for never.
     """
 
@@ -53,8 +59,14 @@ class FleetFigures:
     processes: Mapping[str, int]
     breakers: Mapping[str, int]
     quarantined: int
+    waiting: int = 0
     keys_in_use: int = 0
     oldest_key_seconds: float = 0.0
+    retention_overdue_seconds: Mapping[str, float] = field(default_factory=dict)
+    offboardings: Mapping[str, int] = field(default_factory=dict)
+    audit_unsealed: int = 0
+    audit_oldest_seconds: float = 0.0
+    audit_months_ahead: int = 0
     isolation_checked_at: datetime | None = None
     isolation_reached_at: datetime | None = None
 
@@ -251,8 +263,8 @@ class Metrics:
                 show_isolation(self._fleet)
 
         self._on(events.SCHEDULER_TICKED, ticked)
-        self._on(events.RUN_RESCUED, lambda _: rescued.inc())
         self._on(events.ISOLATION_CHECKED, checked)
+        self._on(events.RUN_RESCUED, lambda _: rescued.inc())
         self._on(events.RUN_ENDED, lambda _: given_up.inc())  # a scheduler ends a run for this reason alone
         self.registry.register(_Staleness(lambda: self._fleet.staleness_ratios if self._fleet else ()))
 
@@ -278,6 +290,11 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        waiting = Gauge(
+            "zaptik_tenants_waiting",
+            "Tenants that could be served now and are not: their turn has come, or their run waits for a worker.",
+            registry=self.registry,
+        )
         due = Gauge(
             "zaptik_oldest_due_seconds",
             "How long the tenant that waits longest has waited for its turn, or for a worker.",
@@ -294,6 +311,9 @@ class Metrics:
             "For how long the oldest key in use has been wrapping data keys.",
             registry=self.registry,
         )
+        show_leaving = add_leaving_metrics(self.registry)
+
+        show_audit = add_audit_metrics(self.registry, self._on)
 
         def show(figures: FleetFigures) -> None:
             # Also what nobody is in: a series that comes and goes cannot be alerted on.
@@ -306,9 +326,12 @@ class Metrics:
             for state in _BREAKERS:
                 breakers.labels(state).set(figures.breakers.get(state, 0))
             held.set(figures.quarantined)
+            waiting.set(figures.waiting)
             due.set(figures.oldest_due_seconds)
             keys.set(figures.keys_in_use)
             key_age.set(figures.oldest_key_seconds)
+            show_leaving(figures.retention_overdue_seconds, figures.offboardings)
+            show_audit(figures.audit_unsealed, figures.audit_oldest_seconds, figures.audit_months_ahead)
 
         return show
 

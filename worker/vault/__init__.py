@@ -4,6 +4,13 @@ Sealed bytes come from the database and go back to it; open credentials go to th
 argument. It knows neither of the two.
 """
 
+from worker.vault.audit_key import (
+    AuditKey,
+    TrustedKeys,
+    generate_audit_key,
+    read_audit_key,
+    read_trusted_keys,
+)
 from worker.vault.credentials import (
     ClientCredentials,
     SealedCredentials,
@@ -31,24 +38,29 @@ from worker.vault.keyring_file import change_keyring, generate_keyring
 from worker.vault.sources import KeyringSource, find_source, read_keyring
 
 __all__ = [
+    "AuditKey",
     "ClientCredentials",
     "HeldKeyring",
     "Keyring",
     "KeyringSource",
     "Keys",
     "SealedCredentials",
+    "TrustedKeys",
     "change_keyring",
     "check_keys_present",
     "describe_keyring",
     "find_source",
     "format_keyring",
+    "generate_audit_key",
     "generate_keyring",
     "harden_process",
     "new_data_key",
     "new_keyring",
     "open_credentials",
     "parse_key_id",
+    "read_audit_key",
     "read_keyring",
+    "read_trusted_keys",
     "rewrap_data_key",
     "seal_credentials",
     "with_new_key",
