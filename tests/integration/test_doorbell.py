@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,12 +19,6 @@ from worker.queue import Doorbell
 At = Callable[[str], Doorbell]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey() as started:
-        yield started
-
-
 @pytest.fixture
 def at() -> Iterator[At]:
     """Give what opens doorbells; they are closed at the end, when nobody answers them any more."""
@@ -32,11 +27,10 @@ def at() -> Iterator[At]:
 
 
 @pytest.fixture
-def url(server: EmbeddedValkey) -> str:
-    address = server.url()
-    with redis.Redis.from_url(address) as client:
+def url(queue_server: str) -> str:
+    with redis.Redis.from_url(queue_server) as client:
         client.flushall()
-    return address
+    return queue_server
 
 
 class Heard:
@@ -123,8 +117,8 @@ def test_a_ring_without_redis_says_that_it_is_away_without_the_password(at: At) 
         assert "secret-word" not in str(raised.value)
 
 
-def test_a_wrong_password_is_told_as_such(server: EmbeddedValkey, at: At) -> None:
-    doorbell = at(f"redis://:wrong@127.0.0.1:{server.port}/0")
+def test_a_wrong_password_is_told_as_such(queue_server: str, at: At) -> None:
+    doorbell = at(f"redis://:wrong@127.0.0.1:{urlsplit(queue_server).port}/0")
     with pytest.raises(QueueAway, match="refused the user or the password"):
         doorbell.check()
 
