@@ -192,3 +192,22 @@ async def test_another_list_of_names_has_the_properties_read_whole(case: Case) -
     assert ways_of(run)[PROPERTIES] == "whole"
     nodes, _ = await case.read_graph()
     assert nodes[f"{PROPERTIES}:{'a' * 32}"].attributes["value"] == "kept now"
+
+
+async def test_a_flag_is_read_again_after_a_change_between_it_and_its_rows_that_moved_no_time(
+    case: Case,
+) -> None:
+    """The count of changes moves with it, but the row is known with it: no delta and no scan would find it later."""
+    [row] = [row for row in case.rows(RULES) if row["script"]][:1]
+    still = {"sys_updated_on": row["sys_updated_on"]}
+
+    def change() -> None:
+        case.simulator.instance.store.put(RULES, [{"sys_id": row["sys_id"], "script": "", **still}])
+
+    asking = case.when("request.answered", change, endpoint="table", table=RULES, rows=10)
+    await asking.sync()
+    assert (await flags_of(case))[row["sys_id"]] == "true"
+    run = await case.sync()
+    assert ways_of(run)[RULES] == "whole"
+    assert await flags_of(case) == opaque_in(case)
+    assert ways_of(await case.sync())[RULES] == "skipped"
