@@ -17,7 +17,7 @@ from worker.settings import read_settings
 [STACK] = read_documents(ROOT / "docker-compose.yml")
 SERVICES: Final[dict[str, Any]] = STACK["services"]
 OURS: Final = {
-    name: service for name, service in SERVICES.items() if service["image"].startswith("${ZAPTIK_IMAGE")
+    name: service for name, service in SERVICES.items() if service["image"].startswith("${SYNC_IMAGE")
 }
 SIMULATOR: Final = {name: one for name, one in SERVICES.items() if one["image"] == "zaptik-sync-simulator"}
 every_service = pytest.mark.parametrize("name", SERVICES)
