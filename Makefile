@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down test test-database test-processes check format image bench soak lock clean
+.PHONY: help setup demo up down logs test test-database test-processes check format image bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ up: setup  ## the same stack, left running; .demo/env has the variables to use i
 
 down: setup  ## stops what `make up` started
 	@$(BIN)/python -m ops.local down
+
+logs: setup  ## what the processes of `make up` have said, for people
+	@$(BIN)/python -m ops.local logs
 
 test: setup  ## every test, on embedded servers
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-database test-processes

@@ -26,6 +26,7 @@ from ops.markdown import build_table, code
 from ops.series import PROCESSES, read_families
 from ops.surface_page import build_surface
 from worker.command.arguments import build_parser
+from worker.command.examples import EXAMPLES
 from worker.command.main import FAILED, INTERRUPTED, WRONG_USAGE
 from worker.settings import describe_settings
 
@@ -115,6 +116,7 @@ _DOCUMENTS = {
     "audit seal": {"segments": 1, "events": 22, "newest": "as `audit verify`"},
     "audit key generate": {"key_id": "a-5d41402abc4b2a76", "file": "audit.json"},
     "audit key show": {"public": {"a-5d41402abc4b2a76": "32 bytes in base64"}},
+    "completion": {"shell": "bash", "script": "…"},
     "surface": {"version": "51e6b85c7d4a", "tables": [
         {"domain": "catalogue", "table": "sc_catalog", "fields": ["sys_id", "title"], "filter": "", "why": "…",
          "role": "catalog_manager", "plugin": "com.glideapp.servicecatalog"},
@@ -337,7 +339,9 @@ def _describe_arguments(name: str, parser: argparse.ArgumentParser) -> list[str]
     told = [
         (f"`{word}`", action.help or "") for action, word in zip(ordered, words, strict=True) if action.help
     ]
-    return [f"`{usage} [--json]`", "", *(build_table(("argument", "meaning"), told) if told else ())]
+    examples = ["```sh", *(f"zaptik {call}" for call in EXAMPLES.get(name, ())), "```", ""]
+    table = build_table(("argument", "meaning"), told) if told else []
+    return [f"`{usage} [--json]`", "", *table, *examples]
 
 
 def _describe_word(action: argparse.Action) -> str:

@@ -59,7 +59,7 @@ def _draw(family: Family) -> Panel:
     elif family.kind == "counter":
         expr, meaning = f"sum{by} (increase({family.name}[1h]))", f"{meaning} Within the hour before."
     elif name.endswith("_timestamp_seconds"):
-        expr, meaning = f"time() - max{by} ({family.name})", f"{meaning} How long ago."
+        expr, meaning = f"time() - max{by} ({family.name} > 0)", f"{meaning} How long ago."
     else:
         expr = f"max{by} ({family.name})"
     title = name.removesuffix("_timestamp_seconds").replace("_", " ").capitalize()

@@ -1,4 +1,4 @@
-"""`python -m ops.local demo|up|down`: see the Makefile."""
+"""`python -m ops.local demo|up|down|logs`: see the Makefile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 
 from ops.local.demo import run_demo
 from ops.local.failure import StepFailure
-from ops.local.up import bring_up, make_logs_folder, take_down
+from ops.local.logs import show_logs
+from ops.local.up import FOLDER, bring_up, make_logs_folder, take_down
 
 STOPPED = 128 + signal.SIGINT
 
@@ -17,7 +18,7 @@ STOPPED = 128 + signal.SIGINT
 def main() -> int:
     """Do what is asked; 0 done, 1 a step failed, 130 stopped by Ctrl-C, SIGTERM or a closed terminal."""
     parser = argparse.ArgumentParser(prog="python -m ops.local", description=__doc__)
-    parser.add_argument("verb", choices=["demo", "up", "down"])
+    parser.add_argument("verb", choices=["demo", "up", "down", "logs"])
     verb = parser.parse_args().verb
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -42,6 +43,8 @@ def _do(verb: str) -> None:
             raise
     elif verb == "up":
         bring_up(say=_say)
+    elif verb == "logs":
+        show_logs(FOLDER, sys.stdout)
     else:
         take_down(say=_say)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ops.local.failure import StepFailure
 from ops.local.stack import ROOT, Stack
 from ops.local.state import describe_running, read_running, write_exports, write_running
+from ops.local.watched import build_scraping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / ".demo"
 STATE_FILE = FOLDER / "state.json"
 ENV_FILE = FOLDER / "env"
+SCRAPING_FILE = FOLDER / "prometheus.yaml"
 NEXT = f"""
 The stack runs. To use it:
 
@@ -31,7 +33,8 @@ The stack runs. To use it:
   .venv/bin/zaptik sync acme --wait
   .venv/bin/zaptik graph export acme -o acme.jsonl
 
-Their logs are in {{logs}}. `make down` stops it and removes them."""
+Their logs are in {{logs}}; `make logs` shows them to people. A Prometheus beside it:
+`prometheus --config.file={SCRAPING_FILE.relative_to(ROOT)}`. `make down` stops it and removes them."""
 
 
 def make_logs_folder() -> Path:
@@ -52,6 +55,7 @@ def bring_up(*, say: Callable[[str], None]) -> None:
             stack.start()
             write_running(STATE_FILE, describe_running(stack.children, folders=[*stack.folders, logs]))
             write_exports(ENV_FILE, build_exports(stack))
+            SCRAPING_FILE.write_text(build_scraping(stack.metrics_ports), "utf-8")
     print(NEXT.format(logs=logs.relative_to(ROOT)))
 
 
@@ -90,6 +94,7 @@ def _clear() -> bool:
     if left is not None:
         left.stop()
     ENV_FILE.unlink(missing_ok=True)
+    SCRAPING_FILE.unlink(missing_ok=True)
     STATE_FILE.unlink(missing_ok=True)
     return left is not None
 

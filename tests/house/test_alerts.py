@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import worker
 from jobs.errors import Failure
-from ops.alerts import Alert, find_rule_files, find_test_files, name_series, read_alerts, read_cases
+from ops.alerts import FOLDER, Alert, find_rule_files, find_test_files, name_series, read_alerts, read_cases
 from ops.series import PROCESSES, read_families
 from tests.house.commands import read_calls, split_call
 from tests.house.sources import ROOT, name_file
@@ -39,6 +40,12 @@ def test_every_file_of_rules_has_one_that_shows_them() -> None:
     assert [path.name.replace(".yaml", "_test.yaml") for path in find_rule_files()] == [
         path.name for path in find_test_files()
     ]
+
+
+def test_the_prometheus_of_the_compose_file_loads_every_file_of_rules() -> None:
+    known = yaml.safe_load((FOLDER / "prometheus.yaml").read_text("utf-8"))
+    loaded = {path for pattern in known["rule_files"] for path in FOLDER.glob(pattern)}
+    assert loaded == set(find_rule_files())
 
 
 def test_an_alert_has_a_name_of_its_own_that_says_whose_it_is() -> None:

@@ -28,6 +28,8 @@ from worker.command import (
     surface,
     tenants,
 )
+from worker.command.completion import SHELLS, build_complete
+from worker.command.examples import show_examples
 from worker.command.output import Output
 from worker.command.values import parse_digest, parse_duration, parse_number, parse_run_id, parse_time
 from worker.settings import Settings
@@ -86,6 +88,10 @@ def build_parser() -> argparse.ArgumentParser:
         retention.run,
         "let go what is older than is kept: revisions, runs, and months of the audit trail",
     )
+    shell = _add(
+        verbs, "completion", build_complete(build_parser), "print what a shell needs to complete our words"
+    )
+    shell.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or tcsh")
     _add(verbs, "worker", processes.work, "the process that does the runs")
     _add(verbs, "scheduler", processes.schedule, "the process that says which runs are due")
     return parser
@@ -93,6 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add(verbs: argparse._SubParsersAction[_Parser], name: str, command: Command, summary: str) -> _Parser:
     parser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.epilog = show_examples(parser.prog.partition(" ")[2])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=command)
     return parser
@@ -235,7 +243,12 @@ def _add_runs(verbs: argparse._SubParsersAction[_Parser]) -> None:
         family, "cancel", runs.cancel, "end a run that waits or is under way; what it read is dropped"
     )
     cancel.add_argument("run_id", type=parse_run_id, metavar="RUN_ID", help="as `zaptik runs NAME` shows it")
-    _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    fleet = _add(verbs, "status", runs.status, "show the fleet: tenants, queue, workers")
+    fleet.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw it anew every two seconds, those in trouble first, until Ctrl-C",
+    )
 
 
 def _add_revisions(verbs: argparse._SubParsersAction[_Parser]) -> None:

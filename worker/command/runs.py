@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, NoReturn
-from uuid import UUID
+import sys
+from collections.abc import Mapping
+from typing import Any
 
-from jobs.errors import (
-    CredentialsRejected,
-    RunEnded,
-    SchedulerAway,
-    TenantPaused,
-    UnknownRun,
-    WorkerAway,
-)
+from rich.console import Group
+
+from jobs.errors import DatabaseAway, RunEnded, TenantPaused, UnknownRun, WrongArguments
 from worker.command.database import ask_as_app
 from worker.command.documents import (
     describe_isolation,
@@ -25,7 +18,9 @@ from worker.command.documents import (
     describe_tenant_status,
     exit_code_of,
 )
+from worker.command.following import ENDED, Follower, Teller, refuse_paused
 from worker.command.output import Output, align
+from worker.command.terminal import draw_fleet, telling, watch
 from worker.postgres import reading, runs, tenants
 from worker.postgres.connection import Connection
 from worker.postgres.isolation import read_check
@@ -33,25 +28,28 @@ from worker.postgres.offboarding import read_offboardings
 from worker.postgres.tenants import Tenant
 from worker.settings import Settings
 
-_POLL_SECONDS = 0.25
+_WATCH_SECONDS = 2.0
 _RUN_COLUMNS = (
     "requested_at", "state", "mode", "revision", "requests", "records", "added", "changed", "removed", "seconds",
 )  # fmt: skip
-_ENDED = frozenset({"published", "unchanged", "quarantined", "failed", "cancelled"})
 
 
 def sync(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     """Ask for a run; with `--wait` follow it to its end."""
     mode = "full" if asked.full else "delta"
 
-    async def request(connection: Connection) -> tuple[int, dict[str, Any] | None]:
+    async def request(connection: Connection, teller: Teller | None) -> tuple[int, dict[str, Any] | None]:
         tenant = await _find_runnable(connection, asked.name)
         number = await runs.request_sync(connection, tenant.name, mode=mode)
-        if not asked.wait:
+        if teller is None:
             return number, None
-        return number, await _Follower(connection, tenant, settings, output.say).follow(number)
+        return number, await Follower(connection, tenant, settings, teller).follow(number)
 
-    number, run = ask_as_app(settings, request)
+    if asked.wait:
+        with telling(output, asked.name) as teller:
+            number, run = ask_as_app(settings, lambda connection: request(connection, teller))
+    else:
+        number, run = ask_as_app(settings, lambda connection: request(connection, None))
     if run is None:
         output.document({"tenant": asked.name, "request": number})
         output.lines(
@@ -92,7 +90,7 @@ def cancel(asked: argparse.Namespace, settings: Settings, output: Output) -> int
     state = ask_as_app(settings, lambda connection: runs.cancel_run(connection, asked.run_id))
     if state is None:
         raise UnknownRun(f"There is no run {asked.run_id}: `zaptik runs NAME` shows a tenant's.")
-    if state in _ENDED:
+    if state in ENDED:
         advice = ": `zaptik revision reject` drops its revision" if state == "quarantined" else ""
         raise RunEnded(f"Run {asked.run_id} has ended already, {state}{advice}. Nothing was changed.")
     output.document({"run_id": str(asked.run_id), "state": "cancelled", "was": state})
@@ -100,8 +98,26 @@ def cancel(asked: argparse.Namespace, settings: Settings, output: Output) -> int
     return 0
 
 
-def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> int:
-    """Show tenants, the queue and the processes that reported lately."""
+def status(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
+    """Show tenants, the queue and the processes that reported lately; with `--watch` again and again."""
+    if asked.watch:
+        if output.as_json or not sys.stdout.isatty():
+            raise WrongArguments(
+                "--watch draws on a terminal: elsewhere call `zaptik status --json` now and then."
+            )
+        watch(lambda height: _draw_status(settings, height), every_seconds=_WATCH_SECONDS)
+        return 0
+    document, _ = _read_status(settings)
+    output.document(document)
+    columns = ("tenant", "state", "revision", "as_of", "staleness_seconds")
+    output.lines(align(columns, ([row[name] for name in columns] for row in document["tenants"])))
+    output.lines(f"{row['tenant']}: {why}" for row in document["tenants"] if (why := _tell_trouble(row)))
+    output.lines(_tell_fleet(document))
+    return 0
+
+
+def _read_status(settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Give the document of `status`, and the tenants' rows behind it in the same order."""
 
     async def read(
         connection: Connection,
@@ -113,33 +129,43 @@ def status(_asked: argparse.Namespace, settings: Settings, output: Output) -> in
         return fleet, counts, await reading.read_processes(connection), isolation
 
     fleet, counts, processes, isolation = ask_as_app(settings, read)
-    described = [describe_tenant_status(row) for row in fleet]
-    queue = {state: counts.get(state, 0) for state in ("asked", "requested", "running")}
     seen = [describe_process(row) for row in processes]
-    by_kind = {kind: [row for row in seen if row["kind"] == kind] for kind in ("worker", "scheduler")}
-    output.document(
+    document = {
+        "tenants": [describe_tenant_status(row) for row in fleet],
+        "queue": {state: counts.get(state, 0) for state in ("asked", "requested", "running")},
+        "workers": [row for row in seen if row["kind"] == "worker"],
+        "schedulers": [row for row in seen if row["kind"] == "scheduler"],
+        "isolation": isolation,
+    }
+    return document, fleet
+
+
+def _draw_status(settings: Settings, height: int) -> Group:
+    try:
+        document, fleet = _read_status(settings)
+    except DatabaseAway as away:
+        return draw_fleet([], [f"{away.message} Asked again soon."], height=height)
+    rows = [
         {
-            "tenants": described,
-            "queue": queue,
-            "workers": by_kind["worker"],
-            "schedulers": by_kind["scheduler"],
-            "isolation": isolation,
+            **tenant,
+            "cadences": row["staleness_seconds"] / row["every_seconds"],
+            "trouble": _tell_trouble(tenant),
         }
-    )
-    columns = ("tenant", "state", "revision", "as_of", "staleness_seconds")
-    output.lines(align(columns, ([row[name] for name in columns] for row in described)))
-    output.lines(
-        [
-            *(f"{row['tenant']}: {why}" for row in described if (why := _tell_trouble(row))),
-            f"queue: {queue['asked']} asked for, {queue['requested']} requested, {queue['running']} running",
-            f"processes: {len(by_kind['worker'])} workers, {len(by_kind['scheduler'])} schedulers",
-            _tell_isolation(isolation),
-        ]
-    )
-    return 0
+        for tenant, row in zip(document["tenants"], fleet, strict=True)
+    ]
+    return draw_fleet(rows, _tell_fleet(document), height=height)
 
 
-def _tell_isolation(isolation: dict[str, str | None]) -> str:
+def _tell_fleet(document: Mapping[str, Any]) -> list[str]:
+    queue = document["queue"]
+    return [
+        f"queue: {queue['asked']} asked for, {queue['requested']} requested, {queue['running']} running",
+        f"processes: {len(document['workers'])} workers, {len(document['schedulers'])} schedulers",
+        _tell_isolation(document["isolation"]),
+    ]
+
+
+def _tell_isolation(isolation: Mapping[str, str | None]) -> str:
     """Say when the tenants' boundary was last tried; who was reached is said before all else."""
     checked = f"last tried {isolation['checked_at'] or 'never'}"
     if reached := isolation["reached_at"]:
@@ -153,86 +179,8 @@ async def _find_runnable(connection: Connection, name: str) -> Tenant:
     if tenant.state == "awaiting_credentials":
         raise TenantPaused(f"{name} has no credentials yet: `zaptik credential set {name} --client-id ID`.")
     if tenant.state == "paused":
-        await _refuse_paused(connection, tenant)
+        await refuse_paused(connection, tenant)
     return tenant
-
-
-async def _refuse_paused(connection: Connection, tenant: Tenant) -> NoReturn:
-    last = await reading.read_runs(connection, tenant, limit=1)
-    if last and last[0]["error"] and last[0]["error"]["code"] == CredentialsRejected.code:
-        raise CredentialsRejected(
-            f"{tenant.name} is paused since its last run: {last[0]['error']['message']}"
-        )
-    raise TenantPaused(
-        f"{tenant.name} is paused ({tenant.state_reason}): `zaptik tenant resume {tenant.name}` lets it run again."
-    )
-
-
-class _Follower:
-    """Follows one request to the end of its run, and says why it does not come to one."""
-
-    def __init__(
-        self, connection: Connection, tenant: Tenant, settings: Settings, say: Callable[[str], None]
-    ) -> None:
-        self._connection = connection
-        self._tenant = tenant
-        self._patience_seconds = 10 + 3 * settings.scheduler_tick_seconds
-        self._say = say
-        self._told = ""
-
-    async def follow(self, number: int) -> dict[str, Any]:
-        """Wait for the run of a request and for its end; give it as a document."""
-        run_id = await self._wait_for_run(number)
-        clock = asyncio.get_running_loop().time
-        idle_since = clock()
-        while True:
-            rows = await reading.read_runs(self._connection, self._tenant, limit=1, run_id=run_id)
-            run = describe_run(rows[0], tenant=self._tenant.name)
-            self._tell(run)
-            if run["state"] in _ENDED:
-                return run
-            if run["state"] != "requested" or rows[0]["not_before"] > datetime.now(UTC):
-                idle_since = clock()
-            elif clock() - idle_since > self._patience_seconds:
-                await self._check_held()
-                await self._check_process("worker", f"run {run_id}", WorkerAway)
-            await asyncio.sleep(_POLL_SECONDS)
-
-    async def _wait_for_run(self, number: int) -> UUID:
-        clock = asyncio.get_running_loop().time
-        until = clock() + self._patience_seconds
-        while (run_id := await runs.read_request(self._connection, self._tenant.tenant_id, number)) is None:
-            await self._check_held()
-            if clock() > until:
-                # A live run may hold the request back; without a scheduler nothing will ever take it up.
-                await self._check_process("scheduler", f"request {number}", SchedulerAway)
-                until = clock() + self._patience_seconds
-            await asyncio.sleep(_POLL_SECONDS)
-        return run_id
-
-    async def _check_held(self) -> None:
-        tenant = await tenants.find_tenant(self._connection, self._tenant.name)
-        tenants.refuse_leaving(tenant)
-        if tenant.state == "paused":
-            await _refuse_paused(self._connection, tenant)
-
-    async def _check_process(
-        self, kind: str, waiting: str, failure: type[SchedulerAway | WorkerAway]
-    ) -> None:
-        processes = await reading.read_processes(self._connection)
-        if not any(row["kind"] == kind for row in processes):
-            raise failure(
-                f"No {kind} runs to take up {waiting} of {self._tenant.name}, which is kept: start `zaptik {kind}`, "
-                "or look at its log."
-            )
-
-    def _tell(self, run: dict[str, Any]) -> None:
-        news = f"{run['state']}, {run['requests']} requests, {run['records']} records"
-        if run["error"] and run["state"] == "requested":
-            news += f"; to be tried again: {run['error']['message']}"
-        if news != self._told:
-            self._say(f"{self._tenant.name}: {news}")
-            self._told = news
 
 
 def _show_run(run: dict[str, Any]) -> list[str]:
