@@ -45,6 +45,10 @@ FOR_ALL = {
     "read_audit_tail": "control.read_audit_tail(NULL, NULL, NULL, 1)",
     "tell_audit_act": "control.tell_audit_act('audit.verified', '{}')",
     "add_audit_checkpoint": "control.add_audit_checkpoint('a door', '{}')",
+    "read_old_audit_months": "control.read_old_audit_months(24)",
+    "forget_audit_month": "control.forget_audit_month(24)",
+    "read_retention_overdue": "control.read_retention_overdue()",
+    "read_offboardings": "control.read_offboardings()",
 }
 FOR_ONE = {
     "claim_run": "control.claim_run('{run}', 'x', 0)",
@@ -54,6 +58,7 @@ FOR_ONE = {
     "end_slice": "control.end_slice('{run}', 0, 'yielded', 0, NULL, false)",
     "cancel_run": "control.cancel_run('{run}')",
     "find_tenant": "control.find_tenant('{name}')",
+    "forget_runs": "control.forget_runs('{tenant}', 90, 0)",
     "request_sync": "control.request_sync('{name}', 'full')",
 }
 OF_ANOTHER = "not in a transaction of another tenant"
@@ -68,7 +73,10 @@ class Reached:
     run: str
 
     def fill(self, call: str) -> str:
-        return call.replace("{run}", self.run).replace("{name}", self.tenant.name)
+        own = {"{run}": self.run, "{name}": self.tenant.name, "{tenant}": str(self.tenant.tenant_id)}
+        for place, text in own.items():
+            call = call.replace(place, text)
+        return call
 
 
 @pytest.fixture
@@ -129,7 +137,7 @@ async def test_in_a_tenants_transaction_a_door_leads_to_that_tenant_alone(
     for name, text in FOR_ONE.items():
         async with in_tenant_rows(app, own.tenant.tenant_id):
             assert len(await call(app, own.fill(text))) == (0 if name == "claim_quarantined" else 1), name
-        for wrong in (other.fill(text), text.format(run=uuid4(), name="nobody")):
+        for wrong in (other.fill(text), text.format(run=uuid4(), name="nobody", tenant=uuid4())):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match=OF_ANOTHER):
                 async with in_tenant_rows(app, own.tenant.tenant_id):
                     await call(app, wrong)

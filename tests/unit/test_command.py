@@ -229,6 +229,7 @@ def test_a_tenants_status_and_a_process_are_described_as_promised() -> None:
         "tenant": "acme", "tenant_id": str(UUID(int=1)), "state": "paused", "reason": "by a person",
         "last_published": None, "as_of": "2026-11-24T12:00:00Z", "revision": None,
         "staleness_seconds": 1.3, "last_state": "quarantined", "breaker": "half_open", "last_error": None,
+        "due_at": None,
     }  # fmt: skip
     process = {
         "process_id": uuid4(), "kind": "worker", "host": "h", "pid": 7, "version": "0", "threads": 2,
