@@ -164,7 +164,7 @@ RETENTION_RAN = _kind(
     "oldest", "revisions", "feed", "nodes", "edges", "findings", "reads", "runs", "requests", audited=True,
 )  # fmt: skip
 AUDIT_DROPPED = _kind(
-    "audit.dropped", "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
+    "retention.audit", "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
     "month", "events", audited=True,
 )  # fmt: skip
 RETENTION_FAILED = _kind(

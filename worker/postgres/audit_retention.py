@@ -43,7 +43,7 @@ class DroppedMonths:
 async def drop_months(connection: Connection, keeping: AuditKeeping) -> DroppedMonths:
     """Let the months go whose time is over; `held` where somebody else is at it, or it is not due.
 
-    Each is an audit event `audit.dropped` in its transaction. Raises DatabaseBusy where somebody reads or writes the
+    Each is an audit event `retention.audit` in its transaction. Raises DatabaseBusy where somebody reads or writes the
     trail and does not let go of it within seconds; the next turn tries again.
     """
     held = await fetch_row(

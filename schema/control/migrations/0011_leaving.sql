@@ -220,7 +220,7 @@ BEGIN
     EXECUTE format('ALTER TABLE control.audit_events DETACH PARTITION control.%I', partition);
     EXECUTE format('DROP TABLE control.%I', partition);
     INSERT INTO control.audit_events (action, detail)
-    VALUES ('audit.dropped', jsonb_build_object('month', to_char(oldest, 'YYYY-MM'), 'events', events));
+    VALUES ('retention.audit', jsonb_build_object('month', to_char(oldest, 'YYYY-MM'), 'events', events));
     RETURN NEXT;
 END
 $$;
