@@ -91,9 +91,8 @@ class Process:
 
     def emit(self, event: Event) -> None:
         """Send an event to the log and to the metrics."""
-        if (
-            event.kind is DEPENDENCY_AWAY
-        ):  # a slice says so too: whoever is told to be away is told to be back
+        if event.kind is DEPENDENCY_AWAY:
+            # A slice says so too, and whatever is told to be away is told to be back.
             self._away[str(event.fields["dependency"])] = time.monotonic()
         log_event(event)
         self.metrics.observe(event)
