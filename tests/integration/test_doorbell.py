@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -19,6 +21,13 @@ def url(queue_server: str) -> str:
     with redis.Redis.from_url(queue_server) as client:
         client.flushall()
     return queue_server
+
+
+@pytest.fixture
+def open_doorbell() -> Iterator[Callable[[str], Doorbell]]:
+    """Give what opens doorbells that are closed in the end."""
+    with ExitStack() as opened:
+        yield lambda url: opened.enter_context(closing(Doorbell(url)))
 
 
 class Heard:
@@ -41,9 +50,9 @@ class Heard:
         return set(self.ids)
 
 
-def test_every_ring_is_heard_once(url: str) -> None:
+def test_every_ring_is_heard_once(url: str, open_doorbell: Callable[[str], Doorbell]) -> None:
     rung = {uuid4() for _ in range(40)}
-    ringing, answering = Doorbell(url), Doorbell(url)
+    ringing, answering = open_doorbell(url), open_doorbell(url)
     heard = Heard(expected=len(rung))
     worker = answering.answer(heard.hear, threads=3)
     try:
@@ -55,8 +64,10 @@ def test_every_ring_is_heard_once(url: str) -> None:
     assert len(heard.ids) == len(rung)
 
 
-def test_what_is_in_redis_is_the_runs_id_and_nothing_else(url: str) -> None:
-    doorbell, run_id = Doorbell(url), uuid4()
+def test_what_is_in_redis_is_the_runs_id_and_nothing_else(
+    url: str, open_doorbell: Callable[[str], Doorbell]
+) -> None:
+    doorbell, run_id = open_doorbell(url), uuid4()
     doorbell.ring(run_id)
     with redis.Redis.from_url(url, decode_responses=True) as client:
         [message] = client.hgetall("zaptik:runs.msgs").values()
@@ -64,8 +75,10 @@ def test_what_is_in_redis_is_the_runs_id_and_nothing_else(url: str) -> None:
     assert message.count(str(run_id)) == 1
 
 
-def test_a_stopping_worker_finishes_what_it_has_in_hand(url: str) -> None:
-    doorbell = Doorbell(url)
+def test_a_stopping_worker_finishes_what_it_has_in_hand(
+    url: str, open_doorbell: Callable[[str], Doorbell]
+) -> None:
+    doorbell = open_doorbell(url)
     began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work(_: UUID) -> None:
@@ -81,8 +94,8 @@ def test_a_stopping_worker_finishes_what_it_has_in_hand(url: str) -> None:
     assert ended.is_set()
 
 
-def test_work_that_does_not_end_in_time_is_told(url: str) -> None:
-    doorbell = Doorbell(url)
+def test_work_that_does_not_end_in_time_is_told(url: str, open_doorbell: Callable[[str], Doorbell]) -> None:
+    doorbell = open_doorbell(url)
     began, may_end = threading.Event(), threading.Event()
 
     def work(_: UUID) -> None:
@@ -96,16 +109,20 @@ def test_work_that_does_not_end_in_time_is_told(url: str) -> None:
     may_end.set()
 
 
-def test_a_ring_without_redis_says_that_it_is_away_without_the_password() -> None:
-    doorbell = Doorbell("redis://:secret-word@127.0.0.1:1/0")
+def test_a_ring_without_redis_says_that_it_is_away_without_the_password(
+    open_doorbell: Callable[[str], Doorbell],
+) -> None:
+    doorbell = open_doorbell("redis://:secret-word@127.0.0.1:1/0")
     for ask in (doorbell.check, lambda: doorbell.ring(uuid4())):
         with pytest.raises(QueueAway, match="ZAPTIK_REDIS_URL") as raised:
             ask()
         assert "secret-word" not in str(raised.value)
 
 
-def test_a_wrong_password_is_told_as_such(queue_server: str) -> None:
-    doorbell = Doorbell(f"redis://:wrong@127.0.0.1:{urlsplit(queue_server).port}/0")
+def test_a_wrong_password_is_told_as_such(
+    queue_server: str, open_doorbell: Callable[[str], Doorbell]
+) -> None:
+    doorbell = open_doorbell(f"redis://:wrong@127.0.0.1:{urlsplit(queue_server).port}/0")
     with pytest.raises(QueueAway, match="refused the user or the password"):
         doorbell.check()
 
@@ -115,19 +132,19 @@ def test_a_missing_file_of_authorities_names_the_setting() -> None:
         Doorbell("rediss://redis.example/0", ca_file=__import__("pathlib").Path("/nonexistent.pem"))
 
 
-def test_a_worker_hears_again_after_redis_was_gone() -> None:
+def test_a_worker_hears_again_after_redis_was_gone(open_doorbell: Callable[[str], Doorbell]) -> None:
     """On a server of its own: a worker of another test may put back, when Redis is there again, what it had in hand."""
     heard = Heard(expected=1)
     with EmbeddedValkey() as server:
-        answering = Doorbell(server.url())
+        answering = open_doorbell(server.url())
         worker = answering.answer(heard.hear, threads=1)
         try:
             server.kill()
             with pytest.raises(QueueAway):
-                Doorbell(server.url()).ring(uuid4())
+                open_doorbell(server.url()).ring(uuid4())
             server.restart()
             run_id = uuid4()
-            Doorbell(server.url()).ring(run_id)
+            open_doorbell(server.url()).ring(run_id)
             assert heard.wait() == {run_id}
         finally:
             worker.stop(within_seconds=10)
