@@ -13,7 +13,7 @@
 -- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body 96378bf4d6abee5e3fc99002887f0f5a
 -- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body 99f5b33d8a2d50af149cefa383e52df5
 -- FUNCTION control.count_runs() has the body 5e80d6780dedf949f82acc85fe51803e
--- FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) has the body f50d04b6b86fa256c2dbbd80fa1d61ca
+-- FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) has the body 1ee05692d8c7e340314ef1289624de1e
 -- FUNCTION control.drop_key(key text) has the body 8f669fe67e4bf7dfa53fba630d79fbd8
 -- FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) has the body ad482b21d45062e9fb029a0f1d7d1262
 -- FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) has the body 343e8de8ce38d3f607403b427e972637
