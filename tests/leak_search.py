@@ -26,11 +26,16 @@ class Secret:
     value: bytes
 
     def __post_init__(self) -> None:
-        if len(self.value) < PIECE_BYTES:
+        if len(self.bare) < PIECE_BYTES:
             raise ValueError(f"{self.name} is shorter than a piece")
 
     def __repr__(self) -> str:
         return f"<Secret {self.name}>"
+
+    @property
+    def bare(self) -> bytes:
+        """Its bytes without NULs."""
+        return self.value.replace(b"\x00", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class LeakSearch:
 
     def __init__(self, secrets: Mapping[str, str | bytes]) -> None:
         self._secrets = [
-            Secret(name, (value.encode() if isinstance(value, str) else value).replace(b"\x00", b""))
+            Secret(name, value.encode() if isinstance(value, str) else value)
             for name, value in secrets.items()
         ]
         self._forms = [
@@ -69,9 +74,9 @@ class LeakSearch:
             if (at := text.find(needle)) >= 0
         ]
         for secret in self._secrets:
-            at = _find_piece(secret.value, text)
+            at = _find_piece(secret.bare, text)
             if at >= 0:
-                is_whole = text.startswith(secret.value, at)
+                is_whole = text.startswith(secret.bare, at)
                 found.append(Leak(secret.name, "plain" if is_whole else "piece", at))
         return found
 
@@ -87,9 +92,20 @@ def spell(value: bytes) -> dict[str, set[bytes]]:
         "url": {every.encode(), every.upper().encode(), *(one.encode() for one in quoted)},
         "json": {json.dumps(text)[1:-1].encode()},
         "repr": {repr(value)[2:-1].encode()},
-        "latin-1": {value.decode(errors="replace").encode("latin-1", errors="replace")},
+        "latin-1": _spell_latin(value),
     }
-    return {form: needles - {value} for form, needles in forms.items()}
+    bare = value.replace(b"\x00", b"")
+    return {
+        form: {needle.replace(b"\x00", b"") for needle in needles} - {bare} for form, needles in forms.items()
+    }
+
+
+def _spell_latin(value: bytes) -> set[bytes]:
+    """Give a text with one byte for each letter, where it is a text that can be written so."""
+    try:
+        return {value.decode().encode("latin-1")}
+    except UnicodeError:
+        return set()
 
 
 def _spell_base64(value: bytes) -> Iterator[bytes]:

@@ -72,6 +72,11 @@ SET counted = %(counted)s::bigint, newest = %(newest)s, changes = %(changes)s::b
     requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
+-- name: doubt_table
+-- Let no later run go on from this read of a table.
+UPDATE {tenant}.table_read SET changes = NULL, requests = requests + %(requests)s::bigint
+WHERE run_id = %(run)s::uuid AND table_name = %(table)s
+
 -- name: read_table_states
 -- What earlier runs left of each table that can be gone on from.
 SELECT table_name, shape, verdict, hidden, reason, rows, counted, newest, changes, as_of, checked_at, runs_since_scan,

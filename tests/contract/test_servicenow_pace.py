@@ -280,7 +280,7 @@ def test_time_outs_halve_pages_down_to_the_floor_and_counts_change_nothing(
 
     async def main() -> None:
         async with open_reader(
-            simulator.url, certificates, page_rows=200, request_timeout_seconds=0.2, tries=4
+            simulator.url, certificates, page_rows=200, request_timeout_seconds=0.5, tries=4
         ) as client:
             if is_count:
                 with pytest.raises(InstanceSlow):

@@ -23,6 +23,8 @@ ROOMS = {
     "pydantic": "worker/settings",
     "pydantic_settings": "worker/settings",
     "redis": "worker/queue",
+    "rich": "worker/command",
+    "shtab": "worker/command",
     "structlog": "worker/telemetry",
     "tenacity": "worker/servicenow",
 }

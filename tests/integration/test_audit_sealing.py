@@ -198,6 +198,27 @@ async def test_a_month_that_went_without_a_sealed_word_is_missed(trail: Trail) -
     assert found.dropped == [bound]
 
 
+async def test_a_month_that_went_when_its_time_was_over_is_told_as_dropped(trail: Trail) -> None:
+    """A sealed event tells of it, and of every month before it: that event goes itself one day."""
+    async with open_connection(trail.deployment.admin_url, purpose="test") as admin:
+        async with admin.transaction():
+            await admin.execute("SET LOCAL ROLE zaptik_owner")
+            for month in ("2020-01", "2020-02"):
+                await admin.execute("SELECT control.make_audit_partition(%s)", [month])
+        for day in ("2020-01-31", "2020-02-01"):
+            await add_events(trail.deployment, 3, at=f"'{day} 00:00Z'::timestamptz")
+        await admin.execute(
+            """INSERT INTO control.audit_events (action, detail)
+               VALUES ('retention.audit', '{"month": "2020-02", "events": 3}')"""
+        )
+    await seal_all(trail.deployment, trail.key)
+    async with trail.tampering() as admin:
+        for month in ("2020_01", "2020_02"):
+            await admin.execute(f"DROP TABLE control.audit_events_{month}".encode())
+        found = await check(admin, trail)
+    assert (found.fault, found.dropped) == (None, ["2020-01", "2020-02"])
+
+
 async def test_with_another_key_nothing_is_believed(trail: Trail, tmp_path: Path) -> None:
     other = generate_audit_key(tmp_path / "other.json")
     under_its_name = TrustedKeys({trail.key.key_id: other.trusted.keys[other.key_id]})
@@ -326,6 +347,26 @@ async def test_another_key_is_an_event_and_the_chain_goes_on(trail: Trail, tmp_p
     assert found.fault is None
     assert old.fault == Fault("unknown_key", made[0].segment, made[0].bound)
     assert told == [{"detail": {"key_id": key.key_id, "before": trail.key.key_id}}]
+
+
+async def test_of_a_month_without_statistics_no_more_is_read_than_is_wanted(trail: Trail) -> None:
+    """The planner then thinks that the month is small, and would sort all of it for each segment."""
+    async with trail.tampering() as admin:
+        await admin.execute("SET LOCAL ROLE zaptik_owner")
+        await admin.execute("SELECT control.make_audit_partition('2019-01')")
+        await admin.execute("SET LOCAL ROLE NONE")
+        await admin.execute(
+            """INSERT INTO control.audit_events (occurred_at, action)
+               SELECT '2019-01-02'::timestamptz + n * interval '1 second', 'x' FROM generate_series(1, 5000) n"""
+        )
+        events = await read_events(admin, Frontier("2019-01"), settled=False, batch=10)
+        [read] = await read_own(
+            admin,
+            """SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read AS tuples FROM pg_stat_xact_user_tables
+               WHERE relname = 'audit_events_2019_01'""",
+        )
+    assert len(events) == 10
+    assert read["tuples"] <= 20
 
 
 async def test_how_much_is_not_sealed_is_counted_up_to_a_bound(trail: Trail) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -15,19 +16,21 @@ from jobs.errors import InvalidSetting, QueueAway
 from ops.local.valkey import EmbeddedValkey
 from worker.queue import Doorbell
 
+At = Callable[[str], Doorbell]
+
+
+@pytest.fixture
+def at() -> Iterator[At]:
+    """Give what opens doorbells; they are closed at the end, when nobody answers them any more."""
+    with ExitStack() as opened:
+        yield lambda url: opened.enter_context(closing(Doorbell(url)))
+
 
 @pytest.fixture
 def url(queue_server: str) -> str:
     with redis.Redis.from_url(queue_server) as client:
         client.flushall()
     return queue_server
-
-
-@pytest.fixture
-def open_doorbell() -> Iterator[Callable[[str], Doorbell]]:
-    """Give what opens doorbells that are closed in the end."""
-    with ExitStack() as opened:
-        yield lambda url: opened.enter_context(closing(Doorbell(url)))
 
 
 class Heard:
@@ -50,9 +53,9 @@ class Heard:
         return set(self.ids)
 
 
-def test_every_ring_is_heard_once(url: str, open_doorbell: Callable[[str], Doorbell]) -> None:
+def test_every_ring_is_heard_once(url: str, at: At) -> None:
     rung = {uuid4() for _ in range(40)}
-    ringing, answering = open_doorbell(url), open_doorbell(url)
+    ringing, answering = at(url), at(url)
     heard = Heard(expected=len(rung))
     worker = answering.answer(heard.hear, threads=3)
     try:
@@ -64,10 +67,8 @@ def test_every_ring_is_heard_once(url: str, open_doorbell: Callable[[str], Doorb
     assert len(heard.ids) == len(rung)
 
 
-def test_what_is_in_redis_is_the_runs_id_and_nothing_else(
-    url: str, open_doorbell: Callable[[str], Doorbell]
-) -> None:
-    doorbell, run_id = open_doorbell(url), uuid4()
+def test_what_is_in_redis_is_the_runs_id_and_nothing_else(url: str, at: At) -> None:
+    doorbell, run_id = at(url), uuid4()
     doorbell.ring(run_id)
     with redis.Redis.from_url(url, decode_responses=True) as client:
         [message] = client.hgetall("zaptik:runs.msgs").values()
@@ -75,10 +76,8 @@ def test_what_is_in_redis_is_the_runs_id_and_nothing_else(
     assert message.count(str(run_id)) == 1
 
 
-def test_a_stopping_worker_finishes_what_it_has_in_hand(
-    url: str, open_doorbell: Callable[[str], Doorbell]
-) -> None:
-    doorbell = open_doorbell(url)
+def test_a_stopping_worker_finishes_what_it_has_in_hand(url: str, at: At) -> None:
+    doorbell = at(url)
     began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work(_: UUID) -> None:
@@ -94,8 +93,8 @@ def test_a_stopping_worker_finishes_what_it_has_in_hand(
     assert ended.is_set()
 
 
-def test_work_that_does_not_end_in_time_is_told(url: str, open_doorbell: Callable[[str], Doorbell]) -> None:
-    doorbell = open_doorbell(url)
+def test_work_that_does_not_end_in_time_is_told(url: str, at: At) -> None:
+    doorbell = at(url)
     began, may_end = threading.Event(), threading.Event()
 
     def work(_: UUID) -> None:
@@ -107,44 +106,41 @@ def test_work_that_does_not_end_in_time_is_told(url: str, open_doorbell: Callabl
     assert began.wait(30)
     assert not worker.stop(within_seconds=0.1)
     may_end.set()
+    assert worker.stop(within_seconds=20)
 
 
-def test_a_ring_without_redis_says_that_it_is_away_without_the_password(
-    open_doorbell: Callable[[str], Doorbell],
-) -> None:
-    doorbell = open_doorbell("redis://:secret-word@127.0.0.1:1/0")
+def test_a_ring_without_redis_says_that_it_is_away_without_the_password(at: At) -> None:
+    doorbell = at("redis://:secret-word@127.0.0.1:1/0")
     for ask in (doorbell.check, lambda: doorbell.ring(uuid4())):
         with pytest.raises(QueueAway, match="ZAPTIK_REDIS_URL") as raised:
             ask()
         assert "secret-word" not in str(raised.value)
 
 
-def test_a_wrong_password_is_told_as_such(
-    queue_server: str, open_doorbell: Callable[[str], Doorbell]
-) -> None:
-    doorbell = open_doorbell(f"redis://:wrong@127.0.0.1:{urlsplit(queue_server).port}/0")
+def test_a_wrong_password_is_told_as_such(queue_server: str, at: At) -> None:
+    doorbell = at(f"redis://:wrong@127.0.0.1:{urlsplit(queue_server).port}/0")
     with pytest.raises(QueueAway, match="refused the user or the password"):
         doorbell.check()
 
 
 def test_a_missing_file_of_authorities_names_the_setting() -> None:
     with pytest.raises(InvalidSetting, match="ZAPTIK_REDIS_CA_FILE"):
-        Doorbell("rediss://redis.example/0", ca_file=__import__("pathlib").Path("/nonexistent.pem"))
+        Doorbell("rediss://redis.example/0", ca_file=Path("/nonexistent.pem"))
 
 
-def test_a_worker_hears_again_after_redis_was_gone(open_doorbell: Callable[[str], Doorbell]) -> None:
+def test_a_worker_hears_again_after_redis_was_gone(at: At) -> None:
     """On a server of its own: a worker of another test may put back, when Redis is there again, what it had in hand."""
     heard = Heard(expected=1)
     with EmbeddedValkey() as server:
-        answering = open_doorbell(server.url())
+        answering = at(server.url())
         worker = answering.answer(heard.hear, threads=1)
         try:
             server.kill()
             with pytest.raises(QueueAway):
-                open_doorbell(server.url()).ring(uuid4())
+                at(server.url()).ring(uuid4())
             server.restart()
             run_id = uuid4()
-            open_doorbell(server.url()).ring(run_id)
+            at(server.url()).ring(run_id)
             assert heard.wait() == {run_id}
         finally:
             worker.stop(within_seconds=10)

@@ -84,7 +84,10 @@ def test_what_is_not_there_is_not_found() -> None:
 
 
 def test_nul_bytes_count_for_nothing() -> None:
-    search = LeakSearch({"key": b"\x00k\x00e\x00y of many bytes\x00"})
+    key = b"\x00k\x00e\x00y of many bytes\x00"
+    search = LeakSearch({"key": key})
+    for encoded in (key.hex().encode(), base64.b64encode(b"x" + key), repr(key).encode()):
+        assert search.find(encoded), "but those of a secret that is written in another form are part of it"
     assert search.find(bytes(1_000) + b"key of m" + bytes(1_000)) == [Leak("key", "piece", 0)]
 
 

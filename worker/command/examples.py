@@ -15,6 +15,12 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "tenant list": ("tenant list",),
     "tenant pause": ("tenant pause acme",),
     "tenant resume": ("tenant resume acme",),
+    "tenant offboard": (
+        "tenant offboard acme --reference REQ-1042",
+        "tenant offboard acme --cancel",
+        "tenant offboard --due --certificates /var/lib/zaptik/certificates",
+    ),
+    "tenant certificate verify": ("tenant certificate verify acme.json",),
     "credential set": (
         "credential set acme --client-id 5d41402abc4b2a76",
         "credential set acme --client-id 5d41402abc4b2a76 --client-secret-stdin < secret",
@@ -39,6 +45,12 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "consumer revoke": ("consumer revoke ticket_router acme",),
     "consumer list": ("consumer list",),
     "retention run": ("retention run",),
+    "audit tail": ("audit tail --tenant acme --limit 50",),
+    "audit verify": ("audit verify", "audit verify --from 2026-10-01T00:00:00Z"),
+    "audit export": ("audit export -o trail.jsonl",),
+    "audit seal": ("audit seal",),
+    "audit key generate": ("audit key generate --into /etc/zaptik/audit.json",),
+    "audit key show": ("audit key show",),
     "completion": (
         "completion bash > ~/.local/share/bash-completion/completions/zaptik",
         "completion zsh > ~/.zfunc/_zaptik",

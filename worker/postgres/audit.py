@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import DictRow
+
 from jobs.audit import SEGMENT_EVENTS, AuditEvent, Checkpoint, Frontier, Signer, build_checkpoint
 from worker.postgres.connection import Connection, fetch_row, fetch_rows, fetch_value
 
@@ -56,7 +58,7 @@ async def make_months(connection: Connection) -> int:
 
 async def read_partitions(connection: Connection, *, most_counted: int = _MOST_COUNTED) -> list[Partition]:
     """Give the partitions in the order of their months; of each at most so many unsealed events are counted."""
-    rows = await fetch_rows(connection, "control", "read_audit_partitions", most_counted=most_counted)
+    rows = await _fetch_in_order(connection, "read_audit_partitions", most_counted=most_counted)
     return [
         Partition(
             Frontier(row["bound"], row["after_id"], int(row["last_xid"]), row["last_id"], row["highest_id"]),
@@ -71,8 +73,8 @@ async def read_events(
     batch: int = SEGMENT_EVENTS,
 ) -> list[AuditEvent]:  # fmt: skip
     """Give the next events of a partition, after a place in the order: the settled ones alone, or all."""
-    rows = await fetch_rows(
-        connection, "control", "read_audit", bound=after.bound, above_id=after.after_id, upto_id=upto_id,
+    rows = await _fetch_in_order(
+        connection, "read_audit", bound=after.bound, above_id=after.after_id, upto_id=upto_id,
         after_xid=str(after.last_xid), after_id=after.last_id, settled=settled, batch=batch,
     )  # fmt: skip
     return [AuditEvent(*row.values()) for row in rows]
@@ -156,6 +158,17 @@ def _move(partition: Partition, sealed: Checkpoint) -> Partition:
     frontier = Frontier(sealed.bound, sealed.after_id, sealed.last_xid, sealed.last_id, sealed.highest_id)
     has_begun_anew = sealed.after_id > partition.frontier.after_id
     return Partition(frontier, partition.went_back and not has_begun_anew, partition.unsealed, None)
+
+
+async def _fetch_in_order(connection: Connection, name: str, /, **values: Any) -> list[DictRow]:
+    """Run a named query that reads events in their order, by the index that has it.
+
+    Of a partition without statistics yet, a month's beginning, the planner thinks that there is little, and would read
+    and sort all of it each time.
+    """
+    async with connection.transaction():
+        await connection.execute("SET LOCAL enable_sort = off")
+        return await fetch_rows(connection, "control", name, **values)
 
 
 async def add_checkpoint(connection: Connection, checkpoint: Checkpoint, *, holder: str) -> bool:

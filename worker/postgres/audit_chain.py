@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from jobs.audit import AuditEvent, Checkpoint
 from jobs.audit_check import DROPPED, CheckSignature, Fault, check_checkpoint, check_events
-from worker.postgres.audit import Linked, read_chain, read_events, read_partitions
+from worker.postgres.audit import Linked, read_chain, read_events, read_partitions, read_tail
 from worker.postgres.connection import Connection
 
 _ALL = 2**31 - 1
+_MOST_MONTHS = 100  # dropped within the two years that the trail goes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ async def verify(
             told |= _read_dropped(segment.events)
     partitions = await read_partitions(connection, most_counted=_ALL)
     found.events = found.sealed + sum(partition.unsealed for partition in partitions)
+    if (
+        found.dropped
+    ):  # what tells of it may be of another time than was asked for, or under no checkpoint yet
+        told |= await _read_told(connection)
     # Months are dropped in their order, and the event that tells of one goes itself with its own month.
     if untold := [bound for bound in found.dropped if bound > max(told, default="")]:
         found.fault = Fault("partition_missing", bound=untold[0])
@@ -122,6 +127,11 @@ async def _read_in_place(connection: Connection, linked: Linked) -> list[AuditEv
         connection, linked.after, settled=False, upto_id=linked.upto_id, batch=linked.checkpoint.events + 1
     )
     return [event for event in events if event.place <= last]
+
+
+async def _read_told(connection: Connection) -> set[str]:
+    rows = await read_tail(connection, tenant_id=None, run=None, action=DROPPED, limit=_MOST_MONTHS)
+    return {str(row["detail"].get("month"))[:7] for row in rows}
 
 
 def _read_dropped(events: list[AuditEvent]) -> set[str]:

@@ -95,6 +95,13 @@ async def verify_table(
     await _act(connection, run, "verify_table", events, table=table, requests=requests, **asdict(aggregates))
 
 
+async def doubt_table(
+    connection: Connection, run: ClaimedRun, *, table: str, requests: int, events: Sequence[Event]
+) -> None:
+    """Let no later run go on from this read of a table: it is read whole again."""
+    await _act(connection, run, "doubt_table", events, table=table, requests=requests)
+
+
 async def read_closable(
     connection: Connection, run: ClaimedRun, *, earlier: Collection[str], overlap: timedelta
 ) -> list[str]:

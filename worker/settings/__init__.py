@@ -8,130 +8,53 @@ password; pydantic's own errors print it, so none escapes.
 
 import difflib
 import re
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.errors import InvalidSetting, UnknownSetting
-from jobs.gaps import GAPS, find_unknown_gaps
-from jobs.sensitive import describe_property_refusal
 from worker.settings.addresses import (
     DATABASE_FORM,
     MAX_PORT,
     REDIS_FORM,
-    check_database_url,
-    check_host_pattern,
-    check_redis_url,
+)
+from worker.settings.forms import (
+    AUDIT_MONTHS,
+    LONGEST_DAYS,
+    LONGEST_MONTHS,
+    REVISION_DAYS,
+    RUN_DAYS,
+    SERVICE_ADVICE,
+    AuditMonths,
+    DatabaseUrl,
+    Gaps,
+    HostPatterns,
+    KeyringCommand,
+    Networks,
+    PropertyNames,
+    RedisUrl,
+    RevisionDays,
+    RunDays,
+    Runs,
+    Seconds,
+    check_no_service_link,
 )
 from worker.settings.secret_files import SUFFIX, read_filed_values
 
 PREFIX: Final = "ZAPTIK_"
 _TEST_PREFIX: Final = "ZAPTIK_TEST_"
-_REVISION_DAYS, _RUN_DAYS, _LONGEST_DAYS = 365, 90, 36_500
-_AUDIT_MONTHS, _LONGEST_MONTHS = 24, 1_200
 FILED: Final = ("database_url", "listen_database_url", "admin_database_url", "redis_url")
 _SERVICE_LINK: Final = re.compile(
     r".+_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
-)
-_SERVICE_ADVICE: Final = (
-    "Kubernetes makes such variables for a Service: set `enableServiceLinks: false` in the pod's spec"
 )
 
 _TYPE_NAMES: Final = {
     "password": "secret text", "path": "path", "array": "list", "integer": "integer", "number": "number",
 }  # fmt: skip
-
-
-def _split_list(value: object) -> object:
-    return _split(value) if isinstance(value, str) else value
-
-
-def _check_command(command: SecretStr) -> SecretStr:
-    try:
-        words = shlex.split(command.get_secret_value())
-    except ValueError:
-        words = []
-    if not words:
-        raise ValueError("write a program and its arguments, with every quote closed")
-    return command
-
-
-def _check_kept(what: str, least: int, most: int, unit: str) -> Callable[[int], int]:
-    """Give what refuses to keep for a shorter time than is promised; longer may always be."""
-
-    def check(given: int) -> int:
-        if not least <= given <= most:
-            raise ValueError(
-                f"{what} kept for {least} {unit} at least, since that is promised, and {most} at most: set a number of "
-                f"{unit} between the two, or leave it unset"
-            )
-        return given
-
-    return check
-
-
-def _check_no_service_link(value: object) -> object:
-    if isinstance(value, str) and "://" in value:
-        raise ValueError(f"write a port's number; {_SERVICE_ADVICE}")
-    return value
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(re.split(r"[\s,]+", text.strip(" ,\t\n")))
-
-
-def _split_networks(value: object) -> object:
-    try:
-        return tuple(map(ip_network, _split(value))) if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError(
-            "write networks as 10.20.0.0/16 or fd12::/48, separated by commas or spaces"
-        ) from None
-
-
-def _check_property_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    for place, name in enumerate(names, start=1):
-        if refusal := describe_property_refusal(name):
-            raise ValueError(f"name {place} {refusal}: leave it out")
-    return names
-
-
-def _check_gaps(names: tuple[str, ...]) -> tuple[str, ...]:
-    if unknown := find_unknown_gaps(names):
-        places = ", ".join(str(names.index(name) + 1) for name in unknown)
-        raise ValueError(f"name {places} is none of {', '.join(GAPS)}")
-    return names
-
-
-DatabaseUrl = Annotated[SecretStr, AfterValidator(check_database_url)]
-RedisUrl = Annotated[SecretStr, AfterValidator(check_redis_url)]
-KeyringCommand = Annotated[SecretStr, AfterValidator(_check_command)]
-HostPatterns = Annotated[
-    tuple[Annotated[str, AfterValidator(check_host_pattern)], ...], BeforeValidator(_split_list)
-]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_networks)]
-Gaps = Annotated[tuple[str, ...], BeforeValidator(_split_list), AfterValidator(_check_gaps)]
-PropertyNames = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_split_list),
-    AfterValidator(_check_property_names),
-    Field(max_length=200),
-]
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Runs = Annotated[int, Field(ge=1, le=100_000)]
-RevisionDays = Annotated[
-    int, AfterValidator(_check_kept("revisions are", _REVISION_DAYS, _LONGEST_DAYS, "days"))
-]
-RunDays = Annotated[int, AfterValidator(_check_kept("runs are", _RUN_DAYS, _LONGEST_DAYS, "days"))]
-AuditMonths = Annotated[
-    int, AfterValidator(_check_kept("the audit trail is", _AUDIT_MONTHS, _LONGEST_MONTHS, "months"))
-]
 
 
 class Settings(BaseSettings):
@@ -199,7 +122,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="The address on which /metrics, /livez and /readyz answer."
     )
-    metrics_port: Annotated[int | None, BeforeValidator(_check_no_service_link)] = Field(
+    metrics_port: Annotated[int | None, BeforeValidator(check_no_service_link)] = Field(
         None,
         ge=0,
         le=MAX_PORT,
@@ -254,20 +177,20 @@ class Settings(BaseSettings):
         0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
     )
     revision_retention: RevisionDays = Field(
-        _REVISION_DAYS,
+        REVISION_DAYS,
         description="How many days a revision is kept; the one in force stays. Never fewer than are promised.",
-        json_schema_extra={"minimum": _REVISION_DAYS, "maximum": _LONGEST_DAYS},
+        json_schema_extra={"minimum": REVISION_DAYS, "maximum": LONGEST_DAYS},
     )
     run_retention: RunDays = Field(
-        _RUN_DAYS,
+        RUN_DAYS,
         description="How many days a run's row is kept after its end; the newest stay. Never fewer than are promised.",
-        json_schema_extra={"minimum": _RUN_DAYS, "maximum": _LONGEST_DAYS},
+        json_schema_extra={"minimum": RUN_DAYS, "maximum": LONGEST_DAYS},
     )
     audit_retention: AuditMonths = Field(
-        _AUDIT_MONTHS,
+        AUDIT_MONTHS,
         description="How many months an audit event is kept at least; a sealed month goes whole when its last is so "
         "old. Never fewer than are promised.",
-        json_schema_extra={"minimum": _AUDIT_MONTHS, "maximum": _LONGEST_MONTHS},
+        json_schema_extra={"minimum": AUDIT_MONTHS, "maximum": LONGEST_MONTHS},
     )
     tombstones_file: Path | None = Field(
         None,
@@ -367,7 +290,7 @@ def _is_ours(name: str) -> bool:
 
 def _describe_unknown(name: str, known: list[str]) -> str:
     if _SERVICE_LINK.fullmatch(name):
-        return f"{name} is no setting: {_SERVICE_ADVICE}"
+        return f"{name} is no setting: {SERVICE_ADVICE}"
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else "unset it, or see docs/reference/settings.md"
     return f"{name} is no setting: {hint}"

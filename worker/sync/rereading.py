@@ -71,7 +71,19 @@ class Rereader(Reader):
                 verdict = await self._step()
             except (OrderIgnored, _AsideUnread):  # of the first, the bound on time or key was dropped
                 await self._restart("whole")
-        return verdict or await super()._read_to_end()
+        return verdict or await self._read_whole()
+
+    async def _read_whole(self) -> Verdict | None:
+        """Read everything; where rows changed meanwhile, what was read beside them before may be older than they are.
+
+        A change that moves a row's count and not its time is in no delta later, and its state is known.
+        """
+        verdict = await super()._read_to_end()
+        if verdict and verdict.name == "complete" and (self.table.flags or self.table.values):
+            known = await self._read_known(scanned=True)
+            if known != self._aggregates:
+                await self._put(rereading.doubt_table, table=self.table.name)
+        return verdict
 
     async def _begin(self) -> Verdict | None:
         """Ask for the aggregates and decide; a table that stands as it was gets the verdict it had."""
@@ -172,15 +184,18 @@ class Rereader(Reader):
 
     async def _verify(self, *, after_scan: bool) -> Verdict | None:
         """Compare what is known now with what the instance counted before, or counts now: equal is complete."""
-        known = await self._crawl.writer.ask(
-            lambda connection: rereading.read_known_aggregates(
-                connection, self._crawl.run, table=self.table.name, scanned=after_scan
-            )
-        )
+        known = await self._read_known(scanned=after_scan)
         if known != self._aggregates and known != await self._aggregate():
             return None
         await self._put(rereading.verify_table, table=self.table.name, aggregates=known)
         return Verdict("complete")
+
+    async def _read_known(self, *, scanned: bool) -> Aggregates:
+        return await self._crawl.writer.ask(
+            lambda connection: rereading.read_known_aggregates(
+                connection, self._crawl.run, table=self.table.name, scanned=scanned
+            )
+        )
 
     def _is_cheaper(self, differing: int) -> bool:
         return is_fetch_cheaper(
