@@ -19,7 +19,7 @@ from typing import Final
 from cryptography import x509
 
 from ops.local.certificates import Authority
-from worker.vault import generate_keyring
+from worker.vault import generate_audit_key, generate_keyring
 
 MOUNTED: Final = "/run/zaptik"
 VALID: Final = dt.timedelta(days=398)
@@ -27,13 +27,8 @@ LEAST_LEFT: Final = dt.timedelta(days=30)
 SERVERS: Final = ("postgres", "redis", "simulator")
 # The groups of the images: postgres and redis have 999, ours 10001, Grafana 0.
 GROUPS: Final = {
-    "postgres": 999,
-    "redis": 999,
-    "app": 10001,
-    "admin": 10001,
-    "simulator": 10001,
-    "grafana": 0,
-}
+    "postgres": 999, "redis": 999, "app": 10001, "audit": 10001, "admin": 10001, "simulator": 10001, "grafana": 0,
+}  # fmt: skip
 DATABASE_URL: Final = (
     "postgresql://{user}:{password}@postgres:5432/zaptik?sslmode=verify-full&sslrootcert={mounted}/app/ca.pem"
 )
@@ -76,6 +71,9 @@ def prepare(root: Path, *, now: dt.datetime, groups: Mapping[str, int] = GROUPS)
         _write_passwords(root, Passwords(*(secrets.token_urlsafe(24) for _ in range(5))))
         generate_keyring(root / "app" / "keyring.json")
         made += ["passwords", "a keyring"]
+    if not (root / "audit" / "key.json").exists():
+        generate_audit_key(root / "audit" / "key.json")
+        made.append("an audit key")
     if _ends_soon(root / "app" / "ca.pem", now=now):
         _write_certificates(root)
         made.append("certificates")

@@ -97,6 +97,11 @@ def test_only_what_sets_up_is_given_the_administrators_address() -> None:
     } <= given
 
 
+def test_only_the_scheduler_is_given_the_key_that_seals_the_trail() -> None:
+    assert {name for name in SERVICES if "audit" in volumes_of(name).values()} == {"prepare", "scheduler"}
+    assert SERVICES["scheduler"]["environment"]["ZAPTIK_AUDIT_KEY_FILE"] == f"{MOUNTED}/audit/key.json"
+
+
 def test_each_process_has_more_time_to_drain_than_it_takes() -> None:
     for name in PORTS:
         grace = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))

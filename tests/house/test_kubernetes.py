@@ -132,6 +132,13 @@ def test_only_what_sets_up_is_given_the_administrators_address() -> None:
     assert given == {"zaptik-migrate", "zaptik-command"}
 
 
+def test_only_the_scheduler_is_given_the_key_that_seals_the_trail() -> None:
+    given = {
+        name for name, (_, spec) in PODS.items() if any(one["name"] == "audit" for one in spec["volumes"])
+    }
+    assert given == {"zaptik-scheduler"}
+
+
 def test_the_settings_are_taken() -> None:
     check_variables(SETTINGS)
     assert read_settings(SETTINGS).metrics_host == "0.0.0.0"  # noqa: S104  what the pod's address is asked at

@@ -14,6 +14,7 @@ from cryptography import x509
 from ops.compose.prepare import GROUPS, LEAST_LEFT, MOUNTED, SERVERS, VALID, prepare
 from worker.settings import read_settings
 from worker.settings.secret_files import describe_exposure
+from worker.vault import read_audit_key
 from worker.vault.keyring import parse_keyring
 
 NOW = dt.datetime.now(dt.UTC)
@@ -24,7 +25,12 @@ OUR_GROUPS = dict.fromkeys(GROUPS, os.getgid())
 def root(tmp_path: Path) -> Path:
     for name in GROUPS:
         (tmp_path / name).mkdir()
-    assert prepare(tmp_path, now=NOW, groups=OUR_GROUPS) == ["passwords", "a keyring", "certificates"]
+    assert prepare(tmp_path, now=NOW, groups=OUR_GROUPS) == [
+        "passwords",
+        "a keyring",
+        "an audit key",
+        "certificates",
+    ]
     return tmp_path
 
 
@@ -96,6 +102,12 @@ def test_what_the_app_is_given_are_settings_that_are_taken(root: Path) -> None:
     assert f"sslrootcert={MOUNTED}/app/ca.pem" in settings.require_database_url()
     assert "sslmode=verify-full" in settings.require_admin_database_url()
     assert parse_keyring((root / "app" / "keyring.json").read_text(), where="the file").primary
+
+
+def test_the_key_that_seals_the_trail_is_the_schedulers_alone(root: Path) -> None:
+    settings = read_settings({"ZAPTIK_AUDIT_KEY": (root / "audit" / "key.json").read_text()})
+    assert read_audit_key(settings) is not None
+    assert [name for name in read_all(root) if name.startswith("audit/")] == ["audit/key.json"]
 
 
 def test_redis_loses_nothing_it_was_given_and_speaks_tls_alone(root: Path) -> None:
