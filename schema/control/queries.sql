@@ -293,7 +293,7 @@ WHERE t.name IS NOT NULL OR r.rolname = 'zaptik_requester'
 GROUP BY l.rolname, t.name, r.rolname ORDER BY l.rolname, t.name NULLS FIRST
 
 -- name: read_guards
--- What holds the boundary, each as the statement that makes it: of `control` and all roles, or of each tenant's schema.
+-- What holds the boundary, each as the statement that makes it: of `control` and all roles, or of tenants' schemas.
 WITH place AS (
     SELECT n.oid, n.nspname::text AS name, n.nspowner AS owner, n.nspacl AS acl,
            CASE n.nspname WHEN 'control'
@@ -301,7 +301,6 @@ WITH place AS (
                 ELSE ARRAY[n.nspname::text, 'reader_' || substr(n.nspname, 8)] END AS roles
     FROM pg_namespace n
     WHERE n.nspname = 'control' OR n.nspname = ANY (%(schemas)s::text[])
-       OR (%(schemas)s::text[] IS NULL AND n.nspname ~ '^tenant_')
 ), role AS (
     SELECT p.name AS place, r.* FROM place p CROSS JOIN unnest(p.roles) u JOIN pg_roles r ON r.rolname = u
 ), relation AS (
@@ -464,8 +463,13 @@ WITH place AS (
 )
 SELECT place, md5(string_agg(DISTINCT line COLLATE "C", E'\n' ORDER BY line COLLATE "C")) AS digest,
        CASE WHEN %(whole)s::boolean THEN array_agg(DISTINCT line COLLATE "C" ORDER BY line COLLATE "C") END AS lines
-FROM guard WHERE place = ANY (%(schemas)s::text[]) OR (%(schemas)s::text[] IS NULL AND place ~ '^tenant_')
-GROUP BY place
+FROM guard WHERE place = ANY (%(schemas)s::text[]) GROUP BY place
+
+-- name: read_places
+-- The tenants' schemas, and those of roles that have no schema: what may hold guards.
+SELECT nspname::text AS place FROM pg_namespace WHERE nspname ~ '^tenant_'
+UNION SELECT 'tenant_' || substr(rolname, 8) FROM pg_roles WHERE rolname ~ '^(tenant|reader)_'
+ORDER BY 1
 
 -- name: read_foreign_objects
 -- The roles and the schema of a tenant's names that somebody else made.

@@ -14,6 +14,7 @@ from ops.local.postgres import EmbeddedPostgres
 from schema import latest_version
 from tests.conftest import Deployment, deploy
 from worker.postgres.connection import Connection, open_connection
+from worker.postgres.guards import find_differing
 from worker.postgres.migrate import migrate
 from worker.postgres.safety import check_database, read_deviations
 from worker.postgres.tenants import add_tenant
@@ -200,6 +201,18 @@ async def test_the_next_migration_sets_right(
     await can_be_opened(own_admin, wrong)
     await migrate(own_admin, app_url=None, today=datetime.now(UTC).date())
     await check_as_app(own_deployment)
+
+
+async def test_tenants_are_compared_some_at_a_time_and_none_is_left_out(
+    own_deployment: Deployment, own_admin: Connection
+) -> None:
+    wrong = [f"tenant_{name}" for name in ("one", "two")]
+    for schema_name in wrong:
+        await own_admin.execute(f"ALTER TABLE {schema_name}.node NO FORCE ROW LEVEL SECURITY")
+    async with open_connection(own_deployment.app_url, purpose="test") as app:
+        for at_once in (1, 2, 3, 200):
+            assert await find_differing(app, at_once=at_once) == wrong
+    await migrate(own_admin, app_url=None, today=datetime.now(UTC).date())
 
 
 async def test_another_login_than_the_apps_is_refused(own_admin: Connection) -> None:
