@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down logs test test-database test-processes check format image bench soak lock clean
+.PHONY: help setup demo up down logs test test-postgres test-runs test-processes test-code check format image bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,14 +35,20 @@ down: setup  ## stops what `make up` started
 logs: setup  ## what the processes of `make up` have said, for people
 	@$(BIN)/python -m ops.local logs
 
-test: setup  ## every test, on embedded servers
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-database test-processes
+test: setup  ## every test, on embedded servers: the four parts below, two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-postgres test-processes test-runs test-code
 
-test-database: setup  ## one half of them
-	@$(BIN)/python -m pytest -q tests/integration
+test-postgres: setup  ## what PostgreSQL holds and does
+	@$(BIN)/python -m pytest -q tests/integration/test_postgres_*.py
 
-test-processes: setup  ## the other half; they take about as long as each other, and share only the machine
-	@$(BIN)/python -m pytest -q --ignore=tests/integration
+test-runs: setup  ## what is done with the servers: runs, the trail, the way out
+	@$(BIN)/python -m pytest -q --ignore-glob='*/test_postgres_*' tests/integration
+
+test-processes: setup  ## the product as processes, in a browser too
+	@$(BIN)/python -m pytest -q tests/browser tests/chaos tests/e2e
+
+test-code: setup  ## what needs no server, and the rules of the house
+	@$(BIN)/python -m pytest -q tests/contract tests/house tests/unit
 
 check: setup  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -112,3 +112,8 @@ def test_every_program_of_ours_that_make_starts_is_there() -> None:
         if not place.with_suffix(".py").is_file() and not (place / "__main__.py").is_file()
     ]
     assert missing == []
+
+
+def test_every_folder_of_tests_is_in_a_part_of_make_test() -> None:
+    played = set(re.findall(r"tests/(\w+)", "".join(read_targets().values())))
+    assert {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} - played == set()
