@@ -94,6 +94,7 @@ BY_HAND = [
         "ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner IN SCHEMA tenant_guarded GRANT ALL ON TABLES TO PUBLIC",
         "ALTER ROLE zaptik_app SET row_security = off",
         "ALTER ROLE tenant_guarded SET search_path = public",
+        "ALTER ROLE tenant_guarded SET application_name = 'x SET y TO z'",
     )
 ]
 """What no line names, as an administrator might do it to the tenant `guarded`; `stranger` is a login."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -142,6 +143,22 @@ async def test_a_hole_made_by_hand_is_found_with_the_ways_through_it(
     assert {"tenant_ref": first.reached, "detail": {"by": str(first.by), "ways": ", ".join(ways)}} in trail
     assert None not in await read_check(own_app)
     assert (await take_turn(own_app)).reached == []
+
+
+async def test_from_turn_to_turn_each_tenant_tries_each_other(
+    own_app: Connection, own_admin: Connection, tenants: list[Tenant]
+) -> None:
+    """A hole between two tenants may be open in one direction alone."""
+    opening, closing, _ = HOLES["a policy and a grant to another tenant"]
+    for by, reached in itertools.permutations(tenants, 2):
+        await run(own_admin, [by, reached], opening)
+        turns = [
+            await check_some(own_app, holder="this test", every_seconds=0, number=number)
+            for number in range(len(tenants) - 1)
+        ]
+        await run(own_admin, [by, reached], closing)
+        found = {(reach.by, reach.reached) for turn in turns if turn for reach in turn.reached}
+        assert found == {(by.tenant_id, reached.tenant_id)}
 
 
 async def run(admin: Connection, tenants: list[Tenant], text: str) -> None:

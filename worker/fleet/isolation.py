@@ -24,6 +24,7 @@ class IsolationTurns:
         self._process = process
         self._due_seconds = due_seconds
         self._next_look = time.monotonic()
+        self._turns = 0
 
     def __repr__(self) -> str:
         return f"<IsolationTurns, every {self._due_seconds:.0f} s>"
@@ -36,7 +37,10 @@ class IsolationTurns:
         try:
             turn = self._process.ask(
                 lambda connection: isolation.check_some(
-                    connection, holder=self._process.name, every_seconds=self._due_seconds
+                    connection,
+                    holder=self._process.name,
+                    every_seconds=self._due_seconds,
+                    number=self._turns,
                 ),
                 purpose="isolation",
             )
@@ -46,6 +50,7 @@ class IsolationTurns:
             self._process.tell(ISOLATION_FAILED, code=failure.code)
             return
         if turn is not None:
+            self._turns += 1
             self._tell(turn)
 
     def _tell(self, turn: isolation.Turn) -> None:

@@ -85,8 +85,13 @@ async def read_check(connection: Connection) -> tuple[datetime | None, datetime 
     return row["checked_at"], row["reached_at"]
 
 
-async def check_some(connection: Connection, *, holder: str, every_seconds: float) -> Turn | None:
-    """Try the boundary of some tenants; None where another has the turn, or the last was not so long ago."""
+async def check_some(
+    connection: Connection, *, holder: str, every_seconds: float, number: int = 0
+) -> Turn | None:
+    """Try the boundary of some tenants; None where another has the turn, or the last was not so long ago.
+
+    Each tenant tries one other, and from one `number` of a turn to the next another one: in time each tries each.
+    """
     began = time.monotonic()
     rows = await fetch_rows(
         connection, "control", "hold_isolation_check", holder=holder, lease_seconds=_LEASE_SECONDS,
@@ -96,7 +101,8 @@ async def check_some(connection: Connection, *, holder: str, every_seconds: floa
         return None
     subjects = [Subject(**row) for row in rows]
     turn, last = Turn(), None
-    for own, other in zip(subjects, [*subjects[1:], subjects[0]], strict=True):
+    apart = 1 + number % max(1, len(subjects) - 1)
+    for own, other in zip(subjects, [*subjects[apart:], *subjects[:apart]], strict=True):
         await _check_one(connection, turn, own, other)
         last = own.tenant_id
         if time.monotonic() - began > _TURN_SECONDS:
