@@ -66,8 +66,11 @@ def test_a_command_says_who_gave_it(deployed: Deployed) -> None:
 
 def test_the_scheduler_seals_the_trail_and_tells_each_checkpoint_in_its_log(deployed: Deployed) -> None:
     def read_sealed() -> list[dict[str, Any]]:
-        [scheduler] = [child for child in deployed.stack.children if child.name.startswith("scheduler")]
-        return [event for event in scheduler.read_lines() if event["event"] == "audit.sealed"]
+        schedulers = [child for child in deployed.stack.children if child.name.startswith("scheduler")]
+        lines = [event for scheduler in schedulers for event in scheduler.read_lines()]
+        return sorted(
+            (event for event in lines if event["event"] == "audit.sealed"), key=lambda event: event["segment"]
+        )
 
     assert wait_until(lambda: len(read_sealed()) > 0, deadline_seconds=70)
     newest = read_sealed()[-1]["digest"]
