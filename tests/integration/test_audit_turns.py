@@ -153,7 +153,8 @@ async def test_what_was_changed_is_found_by_a_scheduler_on_its_way_round(
 ) -> None:
     await add_events(own_deployment, 1_500)
     made = await seal_all(own_deployment, key[0], holder="this test")
-    target = made[0].read_entries()[3][0]
+    changed = max(made, key=lambda one: one.events)  # one may hold what another test left in another month
+    target = changed.read_entries()[3][0]
     scheduler = Scheduler(own_deployment)
     turns = CheckingTurns(scheduler, turn_seconds=60)
     for _ in range(2):  # it begins anywhere, and then at the first segment
@@ -169,7 +170,7 @@ async def test_what_was_changed_is_found_by_a_scheduler_on_its_way_round(
     await admin.execute(change, ["postgres", target])
     [broken] = scheduler.told_of(AUDIT_BROKEN.name)
     assert broken.fields == {
-        "what": "altered", "segment": made[0].segment, "bound": made[0].bound, "audit_id": target,
+        "what": "altered", "segment": changed.segment, "bound": changed.bound, "audit_id": target,
     }  # fmt: skip
     assert scheduler.told_of(AUDIT_CHECKED.name)[-1].fields["faults"] == 1
     await asyncio.to_thread(turns.take, key[0].trusted)
