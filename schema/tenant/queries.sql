@@ -93,7 +93,7 @@ SELECT k.id, count(*) OVER () AS differing
 FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", mod bigint, "on" text)
      LEFT JOIN {tenant}.record r ON r.table_name = %(table)s AND r.sys_id = k.id
 WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND p.scanned
-  AND (k.mod IS NULL OR k."on" IS NULL OR k."on" >= %(since)s
+  AND (k.mod IS NULL OR k."on" IS NULL
        OR (r.mod_count, r.updated_on) IS DISTINCT FROM (k.mod, k."on"))
   AND NOT EXISTS (SELECT FROM fetched f WHERE f.id = k.id)
 ORDER BY k.id LIMIT %(limit)s::integer

@@ -25,12 +25,9 @@ async def read_known_tables(connection: Connection, run: ClaimedRun) -> dict[str
 
 
 async def read_differing(
-    connection: Connection, run: ClaimedRun, *, table: str, since: str | None, limit: int
+    connection: Connection, run: ClaimedRun, *, table: str, limit: int
 ) -> tuple[list[str], int]:
-    """Give scanned records that are new or changed and not fetched yet, in order, and how many there are in all.
-
-    Those changed since a time are given however they compare.
-    """
+    """Give scanned records that are new or changed and not fetched yet, in order, and how many there are in all."""
     async with as_tenant(connection, run.schema_name):
         rows = await fetch_rows(
             connection,
@@ -39,7 +36,6 @@ async def read_differing(
             within=run.schema_name,
             run=run.run_id,
             table=table,
-            since=since,
             limit=limit,
         )
     return [row["id"] for row in rows], rows[0]["differing"] if rows else 0

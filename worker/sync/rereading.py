@@ -155,12 +155,9 @@ class Rereader(Reader):
 
     async def _fetch_differing(self) -> Verdict | None:
         """Fetch the records that a scan found new or changed; one that is gone meanwhile has the table read whole."""
-        # What was read beside the rows of a whole table is older than they are: what changed in between is fetched.
-        has_asides = self.table.flags or self.table.values
-        since = lower_bound(self._known) if has_asides and self._known else None
         keys, differing = await self._crawl.writer.ask(
             lambda connection: rereading.read_differing(
-                connection, self._crawl.run, table=self.table.name, since=since, limit=_MOST_DIFFERING
+                connection, self._crawl.run, table=self.table.name, limit=_MOST_DIFFERING
             )
         )
         if not self._is_cheaper(differing):
