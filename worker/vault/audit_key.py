@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from jobs.errors import InvalidSetting, KeyMissing
 from worker.settings import Settings, variable_of
+from worker.vault.keyring import KEY_BYTES, decode_key
 from worker.vault.secret_file import MAX_SECRET_BYTES, create_secret, read_secret, settle_folder
 
-KEY_BYTES: Final = 32
 _SHAPE: Final = '{"private": "32 bytes in base64", "public": {"a-ID": "32 bytes in base64"}}'
 _PUBLIC_SHAPE: Final = '{"public": {"a-ID": "32 bytes in base64"}}'
 _MADE_BY: Final = "zaptik audit key generate --into"
@@ -140,10 +140,7 @@ def _parse_public(document: object, *, where: str) -> TrustedKeys:
 
 
 def _parse_key(value: object, *, where: str) -> bytes:
-    try:
-        key = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
+    key = decode_key(value)
+    if key is None:
         raise KeyMissing(f"{where}: a key is not {KEY_BYTES} bytes in base64")
     return key

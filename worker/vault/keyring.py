@@ -124,13 +124,19 @@ def _parse_shape(text: str, *, where: str) -> tuple[str, dict[str, object]]:
             raise KeyMissing(f"{where} holds no keyring: write {_SHAPE}")
 
 
-def _parse_key(key_id: str, value: object, *, where: str) -> bytes:
-    if not _KEY_ID.fullmatch(key_id):
-        raise KeyMissing(f"{where}: a key's id is k- and then letters, digits, dots, hyphens or underscores")
+def decode_key(value: object) -> bytes | None:
+    """Give the `KEY_BYTES` that a document holds in base64; None where it does not."""
     try:
         key = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
     except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
+        return None
+    return key if len(key) == KEY_BYTES else None
+
+
+def _parse_key(key_id: str, value: object, *, where: str) -> bytes:
+    if not _KEY_ID.fullmatch(key_id):
+        raise KeyMissing(f"{where}: a key's id is k- and then letters, digits, dots, hyphens or underscores")
+    key = decode_key(value)
+    if key is None:
         raise KeyMissing(f"{where}: key {key_id} is not {KEY_BYTES} bytes in base64")
     return key
