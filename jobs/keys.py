@@ -40,18 +40,20 @@ def build_keys(
     nodes the other.
     """
     keys: list[RecordKey] = []
+    needs = {field: frozenset(needed) for field, needed in referring.items()}
+    all_needed = frozenset[str]().union(*needs.values())
     for row in rows:
-        keys.append(_build_key(row, referring))
+        keys.append(_build_key(row, {} if row.keys() >= all_needed else needs))
         if called_by != "sys_id":
             keys.append(RecordKey(row[called_by].strip()))
     return msgspec.json.encode(keys)
 
 
-def _build_key(row: Mapping[str, str], referring: Mapping[str, Collection[str]]) -> RecordKey:
+def _build_key(row: Mapping[str, str], needs: Mapping[str, frozenset[str]]) -> RecordKey:
     count = row.get(MOD_COUNT, "")
     return RecordKey(
         row["sys_id"],
         mod=int(count) if count.isdecimal() else None,
         on=row.get(UPDATED_ON) or None,
-        no=",".join(field for field, needed in referring.items() if not row.keys() >= set(needed)) or None,
+        no=",".join(field for field, needed in needs.items() if not row.keys() >= needed) or None,
     )

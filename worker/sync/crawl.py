@@ -45,8 +45,13 @@ class Crawl:
 
 async def judge_table(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
     """Close a table's read with its verdict, and tell of it."""
-    trail.emit(Event(TABLE_JUDGED, {"table": table, "verdict": verdict.name, "rows": rows}))
+    tell_verdict(trail, table, verdict, rows=rows)
     await put_act(crawl, trail, staging.judge_table, table=table, verdict=verdict)
+
+
+def tell_verdict(trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
+    """Tell what a table's read came to."""
+    trail.emit(Event(TABLE_JUDGED, {"table": table, "verdict": verdict.name, "rows": rows}))
 
 
 async def put_act(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]], **values: object) -> int:
@@ -90,8 +95,11 @@ class Reader:
             await self._put(staging.keep_offset, table=self.table.name, offset=self._position.offset)
             return
         self._asides = None  # readers are kept until all are at their end
-        await judge_table(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
+        await self._judge(verdict)
         self.verdict = verdict.name
+
+    async def _judge(self, verdict: Verdict) -> None:
+        await judge_table(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
 
     async def _read_to_end(self) -> Verdict | None:
         if self._crawl.must_pause():

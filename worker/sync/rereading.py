@@ -30,7 +30,7 @@ from worker.postgres import rereading, staging
 from worker.postgres.staging import TableRead
 from worker.servicenow import FetchedPage
 from worker.sync.asides import AsideReader
-from worker.sync.crawl import Crawl, Reader
+from worker.sync.crawl import Crawl, Reader, tell_verdict
 
 _NOTHING = GraphPart(b"[]", b"[]", 0, 0)
 _MOST_DIFFERING = 10_000
@@ -58,6 +58,7 @@ class Rereader(Reader):
         self._forced = forced
         self._trusts_times = trusts_times
         self._way = cast("Way", read.way) if read else "whole"
+        self._stands = False
         self._aggregates = read.aggregates if read else None
 
     async def _read_to_end(self) -> Verdict | None:
@@ -104,7 +105,7 @@ class Rereader(Reader):
             if self._way == "skipped" and known is not None and known.lacks_asides:
                 self._way = "whole" if await self._asides_of().is_answered(self.table) else "skipped"
             if self._way == "skipped" and known is not None:
-                await self._put(rereading.skip_table, table=name)
+                self._stands = True
                 return Verdict(cast("VerdictName", known.verdict), known.hidden, known.reason)
             await self._put(
                 staging.begin_table,
@@ -116,6 +117,13 @@ class Rereader(Reader):
             )
         self._is_begun = True
         return None
+
+    async def _judge(self, verdict: Verdict) -> None:
+        if not self._stands:
+            await super()._judge(verdict)
+            return
+        tell_verdict(self._trail, self.table.name, verdict, rows=0)
+        await self._put(rereading.skip_table, table=self.table.name)
 
     async def _step(self) -> Verdict | None:
         match self._way:
