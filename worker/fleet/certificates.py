@@ -17,19 +17,16 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from psycopg.conninfo import conninfo_to_dict
-
 from jobs.events import CERTIFICATE_SEEN, CERTIFICATE_UNSEEN
 from worker.fleet.process import Process
+from worker.postgres.places import find_tls_places
 from worker.settings import Settings
+from worker.vault import read_expiry
 
 _LOOK_SECONDS: Final = 3600.0
 _ANSWER_SECONDS: Final = 5.0
 _SSL_REQUEST: Final = struct.pack("!ii", 8, 80877103)  # PostgreSQL, "Message Formats"
-_POSTGRESQL_PORT: Final = 5432
 _REDIS_PORT: Final = 6379
-_WITH_TLS: Final = frozenset({"require", "verify-ca", "verify-full"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +50,7 @@ def find_peers(settings: Settings) -> Iterator[Peer]:
 
 
 def _find_postgresql(name: str, url: str) -> Iterator[Peer]:
-    options = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
-    if options.get("sslmode") not in _WITH_TLS:
-        return
-    hosts = (options.get("hostaddr") or options.get("host", "")).split(",")
-    ports = options.get("port", "").split(",")
-    for place, host in enumerate(hosts):
-        port = ports[place] if len(ports) == len(hosts) else ports[0]
-        if host and not host.startswith("/"):
-            yield Peer(name, host, int(port or _POSTGRESQL_PORT), is_postgresql=True)
+    return (Peer(name, host, port, is_postgresql=True) for host, port in find_tls_places(url))
 
 
 def fetch_expiry(peer: Peer) -> datetime:
@@ -75,7 +64,7 @@ def fetch_expiry(peer: Peer) -> datetime:
                 raise ValueError("it offers no TLS")
         with context.wrap_socket(connection, server_hostname=peer.host) as wrapped:
             certificate = wrapped.getpeercert(binary_form=True)
-    return x509.load_der_x509_certificate(certificate or b"").not_valid_after_utc
+    return read_expiry(certificate or b"")
 
 
 class CertificateTurns:
