@@ -296,3 +296,13 @@ KEYRING_UNREADABLE = _kind(
     "error",
     level="warning",
 )
+CERTIFICATE_SEEN = _kind(
+    "certificate.seen",
+    "Until when the certificate of PostgreSQL or Redis is valid: told at the start, and when it is another one.",
+    "peer", "expires_at",
+)  # fmt: skip
+CERTIFICATE_UNSEEN = _kind(
+    "certificate.unseen",
+    "PostgreSQL or Redis showed no certificate when a scheduler looked at it; it looks again within an hour.",
+    "peer", "host", "error", level="warning",
+)  # fmt: skip

@@ -64,6 +64,18 @@ SECURITY = Dashboard(
             ),
         ),
         Row(
+            "Certificates",
+            (
+                lines(
+                    "Certificates: time left",
+                    "Of PostgreSQL's and Redis's own, as schedulers saw them within the hour before.",
+                    ("min by (peer) (zaptik_certificate_expiry_timestamp_seconds) - time()", "{{peer}}"),
+                    unit="s",
+                    alerts=("ZaptikCertificateExpires", "ZaptikCertificateExpiresSoon"),
+                ),
+            ),
+        ),
+        Row(
             "Leaving",
             (
                 lines(

@@ -76,6 +76,20 @@ def test_what_is_in_redis_is_the_runs_id_and_nothing_else(url: str, at: At) -> N
     assert message.count(str(run_id)) == 1
 
 
+def test_a_redis_that_is_full_is_away_though_it_answers(url: str, at: At) -> None:
+    doorbell = at(url)
+    doorbell.check()
+    with redis.Redis.from_url(url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            assert client.ping()
+            with pytest.raises(QueueAway, match="Redis is away: it is full"):
+                doorbell.check()
+        finally:
+            client.config_set("maxmemory", 0)
+    doorbell.check()
+
+
 def test_a_stopping_worker_finishes_what_it_has_in_hand(url: str, at: At) -> None:
     doorbell = at(url)
     began, may_end, ended = threading.Event(), threading.Event(), threading.Event()

@@ -203,6 +203,21 @@ async def test_the_next_migration_sets_right(
     await check_as_app(own_deployment)
 
 
+async def test_rights_that_a_tenants_roles_left_behind_are_told_and_taken_away(
+    own_deployment: Deployment, own_admin: Connection
+) -> None:
+    await own_admin.execute("CREATE ROLE reader_gone")
+    await own_admin.execute("GRANT USAGE ON SCHEMA control TO reader_gone")
+    with pytest.raises(
+        DatabaseUnsafe, match="made: tenant_gone has `GRANT USAGE ON SCHEMA control TO reader_gone`"
+    ):
+        await check_as_app(own_deployment)
+    report = await migrate(own_admin, app_url=None, today=datetime.now(UTC).date())
+    assert report.mended == ["REVOKE USAGE ON SCHEMA control FROM reader_gone CASCADE"]
+    await check_as_app(own_deployment)
+    await own_admin.execute("DROP ROLE reader_gone")
+
+
 async def test_tenants_are_compared_some_at_a_time_and_none_is_left_out(
     own_deployment: Deployment, own_admin: Connection
 ) -> None:

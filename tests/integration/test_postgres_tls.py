@@ -11,15 +11,17 @@ import ssl
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from jobs.errors import DatabaseAway
 from ops.local.account import find_unprivileged_account
 from ops.local.certificates import Certificates, write_certificates
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
+from worker.fleet.certificates import Peer, fetch_expiry
 from worker.postgres.connection import fetch_rows, open_connection
 from worker.settings import read_settings
 
@@ -146,3 +148,19 @@ def speak_old_tls(port: int, ca_file: Path) -> str | None:
 async def test_a_server_without_tls_is_refused(trusted: Certificates) -> None:
     with EmbeddedPostgres(settings=WITHOUT_DURABILITY) as plain:
         await check_refused(build_url(plain, trusted.ca_file))
+
+
+def test_until_when_the_certificate_is_valid_is_seen_and_one_that_has_expired_too(
+    server: EmbeddedPostgres, start_server: StartServer, trusted: Certificates,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    expired = write_certificates(tmp_path_factory.mktemp("expired"), age=timedelta(days=2))
+    for shown, port in ((trusted, server.port), (expired, start_server(expired).port)):
+        expected = x509.load_pem_x509_certificate(shown.cert_file.read_bytes()).not_valid_after_utc
+        assert fetch_expiry(Peer("PostgreSQL", "localhost", port, is_postgresql=True)) == expected
+    assert expected < datetime.now(UTC)
+
+
+def test_a_server_without_tls_shows_no_certificate(own_server: EmbeddedPostgres) -> None:
+    with pytest.raises(ValueError, match="offers no TLS"):
+        fetch_expiry(Peer("PostgreSQL", "127.0.0.1", own_server.port, is_postgresql=True))

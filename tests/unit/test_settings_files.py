@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there_or_no_file_is_told_by_name(tmp_path: Path) -> 
     absent = tmp_path / "absent"
     message = refuse({"ZAPTIK_DATABASE_URL_FILE": str(absent), "ZAPTIK_REDIS_URL_FILE": str(tmp_path)})
     assert f"ZAPTIK_DATABASE_URL_FILE: the file {absent} cannot be read: No such file or directory" in message
-    assert f"ZAPTIK_REDIS_URL_FILE: the file {tmp_path} cannot be read: Is a directory" in message
+    assert f"ZAPTIK_REDIS_URL_FILE: the file {tmp_path} is a folder: name the file in it" in message
 
 
 @pytest.mark.parametrize("text", ["", "\n", "x" * (MAX_VALUE_BYTES + 1)])

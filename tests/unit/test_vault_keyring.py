@@ -121,6 +121,11 @@ def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(tmp_path: Path)
         from_file(tmp_path / "keyring.json")
 
 
+def test_a_folder_in_the_files_place_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(KeyMissing, match=f"the keyring {tmp_path} is a folder: name the file in it"):
+        from_file(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     [

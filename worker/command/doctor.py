@@ -47,7 +47,7 @@ def examine(asked: argparse.Namespace, settings: Settings, output: Output) -> in
     )
     output.lines(_show(found, changes))
     if found.error is not None:
-        output.say(f"zaptik: {found.error['message']}")
+        output.say(f"zaptik: {found.error['code']}: {found.error['message']}")
         return _FAILED
     return 0 if found.is_fine else _IN_PART
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = asked.command(asked, settings, output)
         sys.stdout.flush()
     except Failure as failure:
-        output.say(f"zaptik: {failure.message}")
+        output.say(f"zaptik: {failure.code}: {failure.message}")
         output.document({"error": failure.document()})
         return WRONG_USAGE if isinstance(failure, UsageFailure) else FAILED
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from jobs.events import RUN_ENDED, RUN_REQUESTED, RUN_RESCUED, SCHEDULER_TICKED,
 from jobs.leaving import tell_standing
 from jobs.rounds import plan_pause
 from worker.fleet.audit_retention import AuditRetentionTurns
+from worker.fleet.certificates import CertificateTurns
 from worker.fleet.isolation import IsolationTurns
 from worker.fleet.process import REPORT_SECONDS, Process
 from worker.fleet.retention import RetentionTurns
@@ -54,6 +55,7 @@ def _schedule(process: Process) -> None:
         RetentionTurns(process),
         AuditRetentionTurns(process),
         IsolationTurns(process),
+        CertificateTurns(process),
     )
     rang_at = -math.inf
     while not process.stopping.is_set():

@@ -24,6 +24,18 @@ Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 
 _CONNECT_TIMEOUT_SECONDS = 10
 _KEY_DROPPED = "ZK001"
+_AWAY = (  # a refused connection has no SQLSTATE: of the server's text only what is in it is looked at
+    ("it refused the user or the password", {"28P01", "28000"}, "password authentication failed"),
+    ("it refused the user or the password", (), "is not permitted to log in"),
+    ("its pg_hba.conf lets nobody in so from here", (), "pg_hba.conf"),
+    ("it has too many connections", {"53300"}, "too many c"),
+    ("it has too many connections", (), "remaining connection slots"),
+    ("it has too many connections", (), "no more connections allowed"),  # PgBouncer's words
+    ("its disk is full", {"53100"}, "No space left on device"),
+    ("it is starting, stopping or recovering", {"57P01", "57P02", "57P03"}, "the database system is "),
+    ("TLS could not be set up or its certificate not be verified", (), "certificate"),
+    ("TLS could not be set up or its certificate not be verified", (), "SSL"),
+)
 _LIMIT_EXCEEDED = "54"  # a program limit, by what was written: the server is well
 
 
@@ -156,10 +168,9 @@ async def in_tenant_rows(connection: Connection, tenant_id: object) -> AsyncIter
 def _describe_away(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.ConnectionTimeout):
         reason = "it did not answer in time"
-    elif error.sqlstate in {"28P01", "28000"} or "password authentication failed" in str(error):
-        reason = "it refused the user or the password"
-    elif "certificate" in str(error) or "SSL" in str(error):
-        reason = "TLS could not be set up or its certificate not be verified"
     else:
-        reason = f"no connection, or it was cut ({error.sqlstate or 'no SQLSTATE'})"
+        reason = next(
+            (reason for reason, states, words in _AWAY if error.sqlstate in states or words in str(error)),
+            f"no connection, or it was cut ({error.sqlstate or 'no SQLSTATE'})",
+        )
     return f"PostgreSQL is away: {reason}. Check ZAPTIK_DATABASE_URL (or the ADMIN one) and that the server runs."

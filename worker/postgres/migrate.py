@@ -89,20 +89,23 @@ async def _mend_control(connection: Connection, *, accepted_gaps: Collection[str
 
 
 async def _mend_tenants(connection: Connection, report: MigrationReport) -> None:
-    """Compare what is there with what a fresh schema has; tenants that are not at this release are left out."""
+    """Compare what is there with what a fresh schema has; tenants that are not at this release are left out.
+
+    Where there is no such tenant and no schema, the rights of the roles that are left of one are taken away.
+    """
     rows = await fetch_rows(connection, "control", "list_schemas")
     names = {row["schema_name"]: row["name"] for row in rows}
     untouched = {failure["tenant"] for failure in report.failed}
     for deviation in await read_tenant_deviations(connection):
         name = names.get(deviation.place)
-        if name is None or name in untouched:
+        if name in untouched or (name is None and deviation.lacks):
             continue
         async with connection.transaction():
             await lock_roles(connection)
             done, left = await mend(connection, deviation.place)
         report.mended += done
         if left is not None:
-            report.failed.append({"tenant": name, "error": describe_deviations([left])})
+            report.failed.append({"tenant": name or left.place, "error": describe_deviations([left])})
 
 
 async def _migrate_control(

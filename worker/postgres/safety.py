@@ -82,6 +82,7 @@ async def _is_of_this_release(connection: Connection, tenant_schema: str) -> boo
     try:
         async with as_tenant(connection, tenant_schema):
             version = await read_version(connection, "tenant", tenant_schema)
-    except psycopg.errors.InsufficientPrivilege:
+    # A reader's role without its tenant's cannot be asked either, and may have rights in `control` all the same.
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
         return True
     return version == latest_version("tenant")

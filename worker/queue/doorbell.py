@@ -23,6 +23,8 @@ from worker.settings import variable_of
 _QUEUE = "runs"
 _ACTOR = "sync_run"
 _NAMESPACE = "zaptik"
+_CHECKED = f"{_NAMESPACE}:checked"
+_CHECKED_SECONDS = 60
 _CONNECT_SECONDS = 5
 _HEARTBEAT_MILLISECONDS = 30_000
 _DEAD_MESSAGE_MILLISECONDS = 3_600_000
@@ -77,9 +79,9 @@ class Doorbell:
         return f"<Doorbell {_NAMESPACE}:{_QUEUE}>"
 
     def check(self) -> None:
-        """Raise QueueAway unless Redis answers."""
+        """Raise QueueAway unless Redis takes what is written: one that is full answers a PING all the same."""
         try:
-            self._client.ping()
+            self._client.set(_CHECKED, "", ex=_CHECKED_SECONDS)
         except redis.RedisError as error:
             raise _away(error) from None
 
@@ -136,6 +138,8 @@ def _away(error: redis.RedisError) -> QueueAway:
         redis.AuthenticationError: "it refused the user or the password",
         redis.TimeoutError: "it did not answer in time",
         redis.ConnectionError: "no connection, or it was cut",
+        redis.OutOfMemoryError: "it is full",
+        redis.ReadOnlyError: "it is a replica, which takes no writes",
     }.get(type(error), type(error).__name__)
     if isinstance(error.__cause__ or error.__context__, ssl.SSLError) or "[SSL" in str(error):
         reason = "TLS could not be set up or its certificate not be verified"

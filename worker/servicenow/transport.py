@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import httpcore
@@ -51,9 +52,14 @@ class _Pool(httpcore.AsyncConnectionPool):
             raise cancelled
 
     async def _close_all(self) -> None:
-        await super().aclose()
-        for stream in tuple(self._backend.streams):
-            await stream.aclose()
+        async with AsyncExitStack() as closing:  # goes through all of them, whichever cannot be closed
+            closing.push_async_callback(self._close_streams)
+            await super().aclose()
+
+    async def _close_streams(self) -> None:
+        async with AsyncExitStack() as closing:
+            for stream in tuple(self._backend.streams):
+                closing.push_async_callback(stream.aclose)
 
 
 class _Backend(httpcore.AnyIOBackend):

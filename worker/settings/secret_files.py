@@ -25,6 +25,8 @@ def describe_exposure(status: os.stat_result, *, user: int) -> str | None:
     Root's file may be read by its group where we are not root: so Kubernetes mounts a Secret for such a process
     (`fsGroup`), and so PostgreSQL takes the file of a key (`ssl_key_file`).
     """
+    if stat.S_ISDIR(status.st_mode):
+        return "is a folder: name the file in it"
     if not stat.S_ISREG(status.st_mode):
         return "is no regular file"
     is_mounted = status.st_uid == _ROOT != user
@@ -67,10 +69,12 @@ def _read_value(file: Path) -> str:
     try:
         # Not blocking: a pipe in the file's place must not hang the process at its start.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as opened:
+        try:
             # Asked of the open file and not of its name, which may change between the two.
             exposed = describe_exposure(os.fstat(descriptor), user=os.geteuid())
-            content = b"" if exposed else opened.read(MAX_VALUE_BYTES + 1)
+            content = b"" if exposed else _read_some(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise InvalidSetting(f"cannot be read: {error.strerror}") from None
     if exposed:
@@ -79,3 +83,8 @@ def _read_value(file: Path) -> str:
     if len(content) > MAX_VALUE_BYTES or not text.strip():
         raise InvalidSetting("is empty, or too long to be the value")
     return text
+
+
+def _read_some(descriptor: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as opened:
+        return opened.read(MAX_VALUE_BYTES + 1)

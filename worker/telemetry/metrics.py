@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from jobs import events
 from jobs.events import Event
 from worker.telemetry.audit_metrics import add_audit_metrics
+from worker.telemetry.certificate_metrics import add_certificate_metrics
 from worker.telemetry.leaving_metrics import add_leaving_metrics
 from worker.telemetry.mishaps import add_keyring_failures, add_mishaps, begin_series
 
@@ -90,6 +91,7 @@ class Metrics:
             self._add_request_metrics()
         else:
             self._add_fleet_metrics()
+            add_certificate_metrics(registry, self._on)
 
     def observe(self, event: Event) -> None:
         """Count an event, where a metric follows from it."""

@@ -11,6 +11,7 @@ from worker.vault.audit_key import (
     read_audit_key,
     read_trusted_keys,
 )
+from worker.vault.certificate import read_expiry
 from worker.vault.credentials import (
     ClientCredentials,
     SealedCredentials,
@@ -59,6 +60,7 @@ __all__ = [
     "open_credentials",
     "parse_key_id",
     "read_audit_key",
+    "read_expiry",
     "read_keyring",
     "read_trusted_keys",
     "rewrap_data_key",

@@ -46,11 +46,14 @@ def read_secret(path: Path, *, what: str, made_by: str) -> str:
         raise KeyMissing(
             f"the {what} {path} cannot be read: {error.strerror}; `{made_by} {path}` makes one"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         # Asked of the open file and not of its name, which may change between the two.
         if exposed := describe_exposure(os.fstat(descriptor), user=os.geteuid()):
             raise KeyMissing(f"the {what} {path} {exposed}".replace("FILE", str(path)))
-        return file.read(MAX_SECRET_BYTES).decode(errors="replace")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_SECRET_BYTES).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 def settle_folder(path: Path) -> None:
