@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down logs test test-postgres test-runs test-processes test-code check format image bench soak lock clean
+.PHONY: help setup demo up down logs test test-postgres test-runs test-processes test-code check format audit sbom image bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,25 @@ image:  ## the container image, by Docker; a deployment pins its base: make imag
 bench: setup  ## a first crawl of 50,000 records, beside a bare download and a bare COPY
 	@$(BIN)/python -m ops.bench
 
+AUDIT := .venv/audit/bin/pip-audit
+
+audit: setup $(AUDIT)  ## known vulnerabilities of what is locked; asks an advisory service over the network (SERVICE=osv another)
+	@for lock in runtime dev simulator build; do \
+	  echo "requirements/$$lock.lock" >&2; \
+	  $(AUDIT) --strict --disable-pip --require-hashes --progress-spinner off --vulnerability-service $(SERVICE) \
+	    -r requirements/$$lock.lock || \
+	  { echo "not shown to be free of known vulnerabilities: see above. Offline nothing can be said" >&2; exit 1; }; \
+	done
+
+SERVICE ?= pypi
+
+$(AUDIT): requirements/audit.lock | setup
+	@$(BIN)/python -m venv .venv/audit
+	@.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+
+sbom: setup  ## dist/zaptik-sync.cdx.json: what is installed beside the wheel, by name, version and hash (CycloneDX)
+	@$(BIN)/python -m ops.sbom
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-header --no-emit-index-url --no-emit-find-links
 
@@ -82,6 +101,7 @@ lock:  ## pins requirements/ anew (needs uv on the path)
 	@$(LOCK) --output-file requirements/runtime.lock --constraints requirements/dev.lock pyproject.toml
 	@$(LOCK) --output-file requirements/build.lock --constraints requirements/dev.lock --group build
 	@$(LOCK) --output-file requirements/simulator.lock --constraints requirements/dev.lock --group simulator
+	@$(LOCK) --output-file requirements/audit.lock --group audit
 
 clean:  ## removes what was made
 	@rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

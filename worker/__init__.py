@@ -5,4 +5,4 @@ stand on `sync`, the composition of a run, and that on one room for each thing t
 each other.
 """
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.sources import INSTALLED, ROOT
+from worker import __version__
 
 DISTRIBUTION = "zaptik-sync"
 CALL_SECONDS = 30
@@ -117,3 +118,9 @@ def test_every_program_of_ours_that_make_starts_is_there() -> None:
 def test_every_folder_of_tests_is_in_a_part_of_make_test() -> None:
     played = set(re.findall(r"tests/(\w+)", "".join(read_targets().values())))
     assert {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} - played == set()
+
+
+def test_the_version_stands_in_one_place_and_the_changelog_begins_with_it() -> None:
+    assert not re.findall(r"(?m)^version = ", (ROOT / "pyproject.toml").read_text("utf-8"))
+    newest, *_ = re.findall(r"(?m)^## \[(\S+)\] - \S+$", (ROOT / "CHANGELOG.md").read_text("utf-8"))
+    assert newest == __version__

@@ -13,6 +13,7 @@ from tests.house.sources import ALL, ROOT, find_modules, find_pages, name_file
 from worker.settings import describe_settings
 
 PAGES = find_pages()
+DOCS = ROOT / "docs"
 TEST_VARIABLES = {
     "ZAPTIK_TEST_BACKEND",
     "ZAPTIK_TEST_BROWSER",
@@ -74,6 +75,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             reached.add(page)
             waiting += [path for path, _ in read_links(page)]
     assert set(PAGES) - reached == set()
+
+
+def test_the_map_of_the_docs_lists_every_page_or_leads_to_the_page_that_does() -> None:
+    linked = {path for path, _ in read_links(DOCS / "README.md")}
+    for folder, index in (("adr", "explanation/architecture.md"), ("runbooks", "reference/alerts.md")):
+        linked |= {path for path, _ in read_links(DOCS / index) if path.parent == DOCS / folder}
+    assert set(DOCS.rglob("*.md")) - linked == {DOCS / "README.md"}
+
+
+def test_the_map_of_the_docs_names_each_room_and_module_as_it_is() -> None:
+    text = (DOCS / "README.md").read_text("utf-8")
+    rooms = {path.name for path in (ROOT / "worker").iterdir() if (path / "__init__.py").is_file()}
+    assert [room for room in rooms if f"`{room}/`" not in text] == []
+    named = re.findall(r"`((?:jobs|worker|schema|ops|tests|docs)/[\w/.*-]*)`", text)
+    assert [name for name in named if not list(ROOT.glob(name.rstrip("/")))] == []
 
 
 def test_every_page_that_the_code_names_is_there() -> None:

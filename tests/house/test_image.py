@@ -55,10 +55,12 @@ def test_the_wheel_holds_every_file_of_what_is_installed_and_nothing_else(wheel:
     assert {Path(name).suffix for name in files} >= {".py", ".sql"}
 
 
-def test_the_wheel_holds_no_test_and_no_key(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_holds_no_test_no_key_and_nothing_compiled(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
     assert [
-        name for name in names if re.search(r"(^|/)(tests?|conftest)[_./]|\.(pem|key|env|lock)$", name)
+        name
+        for name in names
+        if re.search(r"(^|/)(tests?|conftest)[_./]|\.(pem|key|env|lock|pyc|so|map)$", name)
     ] == []
     assert [name for name in names if WHAT_OPENS.search(wheel.read(name))] == []
 
