@@ -64,12 +64,12 @@ def plan_tenant(name: str, records: int) -> Tenant:
     return Tenant(name, groups=groups, items=items, seed=1)
 
 
-def measure_process(stack: Stack, instance: Instance, what: str) -> Measured:
-    """Measure a part of the work in a process of its own; see `measured`."""
+def measure_process(stack: Stack, instance: Instance, what: str, *more: str) -> Measured:
+    """Measure a part of the work in a process of its own; see `measured`, which takes `more` arguments."""
     name = instance.tenant.name
     finished = run_command(
         f"measuring {what}",
-        [sys.executable, "-m", "ops.bench.measured", what, "--tenant", name],
+        [sys.executable, "-m", "ops.bench.measured", what, "--tenant", name, *more],
         log_file=stack.logs / "bench.log",
         environment=build_minimal_environment(
             **stack.settings(),

@@ -44,7 +44,7 @@ class Stack:
 
     `say` is told each step as it begins; `overrides` are settings that differ from the stack's own, and
     `further_hosts` are allowed beside the simulators. `processes` are named `scheduler` or `worker-N`; they die
-    with us unless they `outlive` us.
+    with us unless they `outlive` us. `server_settings` are PostgreSQL's.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Stack:
         overrides: Mapping[str, str] | None = None,
         further_hosts: Sequence[str] = (),
         processes: Sequence[str] = PROCESSES,
+        server_settings: Mapping[str, str] | None = None,
     ) -> None:
         self.logs = logs
         self._overrides = dict(overrides or {})
@@ -69,7 +70,7 @@ class Stack:
         self._tenants = tuple(tenants)
         self._outlives = outlives
         self._say = say
-        self.postgres = EmbeddedPostgres(outlives=outlives)
+        self.postgres = EmbeddedPostgres(settings=server_settings, outlives=outlives)
         self.valkey = EmbeddedValkey(outlives=outlives)
         self._app_password = secrets.token_urlsafe(24)
         self._control_token = secrets.token_urlsafe(24)
