@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import signal
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import Progress, TextColumn
 
-from worker.command.terminal import Bar, draw_fleet, guess_left, name_phase
+from worker.command.terminal import Bar, draw_fleet, guess_left, name_phase, watch
 
 
 def make_run(state: str = "running", *, judged: int = 0, begun: int = 0, **fields: Any) -> dict[str, Any]:
@@ -25,10 +26,19 @@ def make_tenant(
             "cadences": cadences}  # fmt: skip
 
 
-def render(rows: list[dict[str, Any]], *, height: int = 30, summary: tuple[str, ...] = ("queue: 0",)) -> str:
+def render(
+    rows: list[dict[str, Any]],
+    *,
+    height: int = 30,
+    width: int = 120,
+    summary: tuple[str, ...] = ("queue: 0",),
+) -> str:
     text = io.StringIO()
-    console = Console(file=text, markup=False, highlight=False, emoji=False, width=120, force_terminal=True)
-    console.print(draw_fleet(rows, list(summary), height=height))
+    console = Console(
+        file=text, markup=False, highlight=False, emoji=False, width=width, height=height, force_terminal=True,
+        color_system=None,
+    )  # fmt: skip
+    console.print(draw_fleet(rows, list(summary), console=console))
     return text.getvalue()
 
 
@@ -66,8 +76,48 @@ def test_who_is_in_trouble_comes_first_and_then_the_stalest() -> None:
 
 def test_a_fleet_that_does_not_fit_is_cut_and_says_by_how_much() -> None:
     shown = render([make_tenant(f"t-{number:03}", cadences=number / 100) for number in range(60)], height=20)
-    assert shown.count("t-0") == 20 - 8 - 1
-    assert f"and {60 - 11} more" in shown
+    assert shown.count("t-0") == 20 - 3 - 2
+    assert f"and {60 - 15} more" in shown
+    assert len(shown.splitlines()) == 20
+
+
+TROUBLE = (
+    "breaker open: instance_asleep: it answered with a page for people, so open it in a browser and wake it"
+)
+
+
+def test_what_is_the_matter_is_told_whole_where_it_fits() -> None:
+    shown = render([make_tenant("acme", trouble=TROUBLE)], width=80)
+    assert "".join(TROUBLE.split()) in "".join(line[54:] for line in shown.splitlines()).replace(" ", "")
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 10), (40, 12), (40, 8), (24, 10)])
+def test_on_a_small_terminal_tenants_and_what_is_below_them_stay_in_sight(width: int, height: int) -> None:
+    fleet = [make_tenant(name, trouble=TROUBLE) for name in ("acme-one", "acme-two")]
+    shown = render(fleet, width=width, height=height)
+    for word in ("acme-one", "acme-two", "queue: 0", "Ctrl-C"):
+        assert word in shown
+    assert len(shown.splitlines()) <= height
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_sigterm_leaves_the_terminal_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes what is captured for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+
+    def draw(_: Console) -> Group:
+        signal.raise_signal(signal.SIGTERM)
+        return Group()
+
+    with pytest.raises(SystemExit) as ended:
+        watch(draw, every_seconds=60)
+    assert ended.value.code == 128 + signal.SIGTERM
+    written = capsys.readouterr().out
+    assert written.index("\x1b[?1049h") < written.index("\x1b[?1049l")
+    assert written.index("\x1b[?25l") < written.index("\x1b[?25h")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_text_from_an_instance_is_not_obeyed() -> None:

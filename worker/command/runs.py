@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 
 from jobs.errors import DatabaseAway, RunEnded, TenantPaused, UnknownRun, WrongArguments
 from worker.command.database import ask_as_app
@@ -105,7 +105,7 @@ def status(asked: argparse.Namespace, settings: Settings, output: Output) -> int
             raise WrongArguments(
                 "--watch draws on a terminal: elsewhere call `zaptik status --json` now and then."
             )
-        watch(lambda height: _draw_status(settings, height), every_seconds=_WATCH_SECONDS)
+        watch(lambda console: _draw_status(settings, console), every_seconds=_WATCH_SECONDS)
         return 0
     document, _ = _read_status(settings)
     output.document(document)
@@ -140,11 +140,11 @@ def _read_status(settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any
     return document, fleet
 
 
-def _draw_status(settings: Settings, height: int) -> Group:
+def _draw_status(settings: Settings, console: Console) -> Group:
     try:
         document, fleet = _read_status(settings)
     except DatabaseAway as away:
-        return draw_fleet([], [f"{away.message} Asked again soon."], height=height)
+        return draw_fleet([], [f"{away.message} Asked again soon."], console=console)
     rows = [
         {
             **tenant,
@@ -153,7 +153,7 @@ def _draw_status(settings: Settings, height: int) -> Group:
         }
         for tenant, row in zip(document["tenants"], fleet, strict=True)
     ]
-    return draw_fleet(rows, _tell_fleet(document), height=height)
+    return draw_fleet(rows, _tell_fleet(document), console=console)
 
 
 def _tell_fleet(document: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,13 @@ the terminal has none. Names and messages come from instances: they are spelled 
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,9 +24,13 @@ from jobs.export.inert import show_text, spell_text
 from jobs.surface import read_surface
 from worker.command.output import Output
 
-_LINES_AROUND: Final = 8  # header, summary and prompt
-_LEAST_ROWS: Final = 5
+_LINES_AROUND: Final = 3  # the header, an empty line, and how many more there are
 _COLUMNS: Final = ("tenant", "state", "revision", "read", "cadences", "what is the matter")
+_NARROW_COLUMNS: Final = ("tenant", "state", "what is the matter")
+_WIDE: Final = 80  # columns of a terminal
+_GAP: Final = 2  # columns between two of the table
+_LEAST_TOLD: Final = 6
+_SIGNALLED: Final = 128  # what a shell adds to a signal's number
 _STALE: Final = 2.0  # cadences, as the alert has it
 
 
@@ -127,39 +132,84 @@ def telling(output: Output, tenant: str) -> Iterator[Lines | Bar]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}", markup=False),
     )
-    with Progress(*columns, console=open_console(sys.stderr), transient=True) as progress:
+    bar = Progress(*columns, console=open_console(sys.stderr), transient=True)
+    with _ending_by_signal(), bar as progress:
         yield Bar(progress, spell_text(tenant))
 
 
-def watch(draw: Callable[[int], Group], *, every_seconds: float) -> None:
-    """Draw what `draw` gives for so many lines on the whole terminal, again and again until Ctrl-C."""
+def watch(draw: Callable[[Console], Group], *, every_seconds: float) -> None:
+    """Draw what `draw` gives on the whole terminal, again and again until Ctrl-C; SIGTERM leaves it as it was too."""
     console = open_console(sys.stdout)
-    with Live(console=console, screen=True, auto_refresh=False) as live, suppress(KeyboardInterrupt):
+    screen = Live(console=console, screen=True, auto_refresh=False)
+    with _ending_by_signal(), screen as live, suppress(KeyboardInterrupt):
         while True:
-            live.update(draw(console.height), refresh=True)
+            live.update(draw(console), refresh=True)
             time.sleep(every_seconds)
 
 
-def draw_fleet(rows: list[dict[str, Any]], summary: list[str], *, height: int) -> Group:
+@contextmanager
+def _ending_by_signal() -> Iterator[None]:
+    """Let SIGTERM unwind, so that cursor and screen are as they were; the exit code is that of the signal."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(_SIGNALLED + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def draw_fleet(rows: list[dict[str, Any]], summary: list[str], *, console: Console) -> Group:
     """Draw tenants, those in trouble first and then the stalest, as many as fit, and lines below.
 
-    Each row has what `status --json` has of a tenant, and `cadences`, its age in them, and `trouble`.
+    Each row has what `status --json` has of a tenant, and `cadences`, its age in them, and `trouble`. A row is one
+    line where not everything fits: what is the matter is cut, and on a narrow terminal what else is known is left out.
     """
-    fitting = max(_LEAST_ROWS, height - _LINES_AROUND - len(summary))
     ordered = sorted(rows, key=lambda row: (not row["trouble"], -row["cadences"], row["tenant"]))
-    table = Table(*_COLUMNS, box=None, pad_edge=False, expand=True)
-    for row in ordered[:fitting]:
-        cells = (row["tenant"], row["state"], _or_dash(row["revision"]), _or_dash(row["as_of"]))
-        late = f"{row['cadences']:.1f}"
-        table.add_row(
-            *(spell_text(str(cell)) for cell in cells),
-            late,
-            show_text(row["trouble"]),
-            style=_choose_style(row),
-        )
+    below = [Text(spell_text(line)) for line in [*summary, "Ctrl-C ends this"]]
+    columns = _COLUMNS if console.width >= _WIDE else _NARROW_COLUMNS
+    whole = Group(_draw_tenants(ordered, columns, width=console.width, is_cut=False), Text(""), *below)
+    if _count_lines(whole, console) <= console.height:
+        return whole
+    fitting = max(1, console.height - _count_lines(Group(*below), console) - _LINES_AROUND)
     more = len(rows) - fitting
-    below = [*([f"and {more} more"] if more > 0 else []), *summary, "Ctrl-C ends this"]
-    return Group(table, Text(""), *(Text(spell_text(line)) for line in below))
+    said = [Text(f"and {more} more")] if more > 0 else []
+    return Group(
+        _draw_tenants(ordered[:fitting], columns, width=console.width, is_cut=True), Text(""), *said, *below
+    )
+
+
+def _count_lines(drawn: Group, console: Console) -> int:
+    return len(console.render_lines(drawn, pad=False))
+
+
+def _draw_tenants(rows: list[dict[str, Any]], columns: tuple[str, ...], *, width: int, is_cut: bool) -> Table:
+    told = [[spell_text(_tell(row, column)) for column in columns] for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    left = width
+    for number, column in enumerate(columns[:-1]):
+        needed = max(len(text) for text in (column, *(cells[number] for cells in told)))
+        table.add_column(column, no_wrap=True, width=needed)
+        left -= needed + _GAP
+    overflow: Literal["ellipsis", "fold"] = "ellipsis" if is_cut else "fold"
+    table.add_column(columns[-1], no_wrap=is_cut, overflow=overflow, width=max(left, _LEAST_TOLD))
+    for row, cells in zip(rows, told, strict=True):
+        table.add_row(*cells, style=_choose_style(row))
+    return table
+
+
+def _tell(row: Mapping[str, Any], column: str) -> str:
+    match column:
+        case "read":
+            return _or_dash(row["as_of"])
+        case "cadences":
+            return f"{row['cadences']:.1f}"
+        case "what is the matter":
+            return show_text(row["trouble"])
+        case _:
+            return _or_dash(row[column])
 
 
 def _choose_style(row: Mapping[str, Any]) -> str:
