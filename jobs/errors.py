@@ -1,6 +1,7 @@
 """Every way in which work can fail, as one tree.
 
-Nothing here knows a library: each adapter in `worker` translates its library's exceptions at its edge, once.
+Nothing here knows a library: each adapter in `worker` translates its library's exceptions at its edge, once. What one
+module alone raises may stand there, under a class of this tree; docs/reference/errors.md has them all.
 
     Failure
     ├── UsageFailure           the person who called must change the call            (exit 2)

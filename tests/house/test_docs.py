@@ -84,12 +84,19 @@ def test_the_map_of_the_docs_lists_every_page_or_leads_to_the_page_that_does() -
     assert set(DOCS.rglob("*.md")) - linked == {DOCS / "README.md"}
 
 
-def test_the_map_of_the_docs_names_each_room_and_module_as_it_is() -> None:
+def test_the_map_of_the_docs_names_each_room() -> None:
     text = (DOCS / "README.md").read_text("utf-8")
     rooms = {path.name for path in (ROOT / "worker").iterdir() if (path / "__init__.py").is_file()}
     assert [room for room in rooms if f"`{room}/`" not in text] == []
-    named = re.findall(r"`((?:jobs|worker|schema|ops|tests|docs)/[\w/.*-]*)`", text)
-    assert [name for name in named if not list(ROOT.glob(name.rstrip("/")))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_file)
+def test_every_file_of_ours_that_a_page_names_is_there(page: Path) -> None:
+    spans = re.findall(r"`([^`\n]+)`", without_code(page.read_text("utf-8")))
+    paths = {span for span in spans if re.fullmatch(r"(?:jobs|worker|schema|ops|tests|docs)/[\w/.*-]*", span)}
+    names = {span for span in spans if re.fullmatch(r"[a-z_]+\.(?:py|sql)", span)}
+    assert {path for path in paths if not list(ROOT.glob(path.rstrip("/")))} == set()
+    assert names - {path.name for path in sources()} == set()
 
 
 def test_every_page_that_the_code_names_is_there() -> None:

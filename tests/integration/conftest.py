@@ -18,6 +18,7 @@ from ops.local.certificates import Certificates, write_certificates
 from ops.local.postgres import EmbeddedPostgres
 from ops.simulator import Simulator, made_store
 from tests.conftest import Deployment, build_server
+from tests.integration.consumer_case import a_reader
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
 from tests.integration.slice_case import CLIENT_ID, CLIENT_SECRET, Case, build_case, case_settings
 from worker.postgres.connection import Connection, in_tenant_rows, open_connection
@@ -146,6 +147,13 @@ async def slots(app: Connection) -> AsyncIterator[None]:
 async def tenant(add_fresh_tenant: AddTenant) -> Tenant:
     """Give a fresh tenant, active and due at once."""
     return await add_fresh_tenant()
+
+
+@pytest.fixture
+async def reader(admin: Connection, deployment: Deployment, tenant: Tenant) -> AsyncIterator[Connection]:
+    """Give the connection of a login that reads the tenant."""
+    async with a_reader(admin, deployment.admin_url, tenant.name) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

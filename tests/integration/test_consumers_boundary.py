@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import psycopg
 import pytest
 
@@ -42,13 +40,6 @@ WRITES = {
     "lock a table": "LOCK TABLE {tenant}.node IN ACCESS EXCLUSIVE MODE",
     "lock a table against writers": "LOCK TABLE {tenant}.node IN SHARE MODE",
 }
-
-
-@pytest.fixture
-async def reader(admin: Connection, deployment: Deployment, tenant: Tenant) -> AsyncIterator[Connection]:
-    """Give the connection of a login that reads the tenant."""
-    async with a_reader(admin, deployment.admin_url, tenant.name) as connection:
-        yield connection
 
 
 @pytest.mark.parametrize("relation", [*TENANT_TABLES, *VIEWS])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from psycopg import sql
 
-from tests.conftest import Deployment
-from tests.integration.consumer_case import a_reader, schema_of
+from tests.integration.consumer_case import schema_of
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
 from tests.integration.test_postgres_plans import explain, indexes, walk
 from worker.postgres.connection import Connection, compose_text
@@ -40,13 +38,6 @@ QUESTIONS = {
 def shape(plan: dict[str, Any]) -> list[tuple[str, str | None]]:
     """Give a plan's steps, and by which index or of which table each is."""
     return [(part["Node Type"], part.get("Index Name", part.get("Relation Name"))) for part in walk(plan)]
-
-
-@pytest.fixture
-async def reader(admin: Connection, deployment: Deployment, tenant: Tenant) -> AsyncIterator[Connection]:
-    """Give the connection of a login that reads the tenant."""
-    async with a_reader(admin, deployment.admin_url, tenant.name) as connection:
-        yield connection
 
 
 async def fill(app: Connection, admin: Connection, tenant: Tenant) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +13,7 @@ from jobs.graph import EdgeLine, NodeLine
 from jobs.guard import Guard
 from jobs.surface import read_surface
 from jobs.verdict import Verdict
-from tests.conftest import Deployment
-from tests.integration.consumer_case import a_reader, ask, ask_column
+from tests.integration.consumer_case import ask, ask_column
 from tests.integration.postgres_steps import (
     AS_OF,
     COMPLETE,
@@ -47,13 +45,6 @@ FUNCTIONS_AT = (
     "graph_v1_diff(1, %s)",
 )
 FUNCTIONS_OF_A_NODE = ("graph_v1_neighbours(%s)", "graph_v1_routes(%s)", "graph_v1_affected(%s)")
-
-
-@pytest.fixture
-async def reader(admin: Connection, deployment: Deployment, tenant: Tenant) -> AsyncIterator[Connection]:
-    """Give the connection of a login that reads the tenant."""
-    async with a_reader(admin, deployment.admin_url, tenant.name) as connection:
-        yield connection
 
 
 def renamed(line: NodeLine, name: str) -> NodeLine:

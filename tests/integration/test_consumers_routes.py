@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from jobs.graph import EdgeLine, NodeLine, Source
 from jobs.verdict import Verdict
-from tests.conftest import Deployment
-from tests.integration.consumer_case import a_reader, ask
+from tests.integration.consumer_case import ask
 from tests.integration.postgres_steps import (
     COMPLETE,
     GROUP,
@@ -49,13 +47,6 @@ def made(table: str, number: int, name: str, **attributes: str) -> NodeLine:
 def link(kind: str, start: NodeLine, end: NodeLine | str, *, field: str = "field") -> EdgeLine:
     table, target = start.id.partition(":")[0], end if isinstance(end, str) else end.id
     return EdgeLine(kind, start.id, target, Source(table, start.sys_id, field), {})
-
-
-@pytest.fixture
-async def reader(admin: Connection, deployment: Deployment, tenant: Tenant) -> AsyncIterator[Connection]:
-    """Give the connection of a login that reads the tenant."""
-    async with a_reader(admin, deployment.admin_url, tenant.name) as connection:
-        yield connection
 
 
 async def publish_graph(
