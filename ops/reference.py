@@ -109,8 +109,9 @@ _DOCUMENTS = {
     "audit verify": {
         "ok": True, "events": 4712, "sealed": 4690, "segments": 9,
         "newest": {"segment": 9, "digest": "c0ffee…", "key_id": "a-5d41402abc4b2a76", "sealed_at": "…"}, "dropped": [],
+        "unread": [{"table": "control.audit_events_2026_11", "events": 1, "lowest": -1, "highest": -1}],
         "first_bad": {"what": "altered|missing|added|segment_missing|segment_forged|signature|unknown_key|truncated|"
-                              "partition_missing", "segment": 2, "bound": "2026-11", "audit_id": 1418}},
+                              "partition_missing|unread", "segment": 2, "bound": "2026-11", "audit_id": 1418}},
     "audit export": {"segments": 9, "events": 4690, "unsealed": 22, "newest": "as `audit verify`",
                      "file": "trail.jsonl"},
     "audit seal": {"segments": 1, "events": 22, "newest": "as `audit verify`"},

@@ -549,11 +549,12 @@ WHERE holder = %(holder)s
 
 -- name: forget_audit_month
 -- Drop the oldest month of the trail whose time is over and which is sealed; no row where there is none.
-SELECT to_char(month, 'YYYY-MM') AS month, events FROM control.forget_audit_month(%(keep_months)s::integer)
+SELECT coalesce(to_char(month, 'YYYY-MM'), 'rest') AS month, events
+FROM control.forget_audit_month(%(keep_months)s::integer)
 
 -- name: read_old_audit_months
 -- The months of the trail whose time is over, and whether each is sealed; the oldest first.
-SELECT to_char(month, 'YYYY-MM') AS month, overdue_seconds, is_sealed
+SELECT coalesce(to_char(month, 'YYYY-MM'), 'rest') AS month, overdue_seconds, is_sealed
 FROM control.read_old_audit_months(%(keep_months)s::integer)
 
 -- name: read_audit_turn
@@ -658,6 +659,14 @@ SELECT control.make_audit_months(%(ahead)s::integer)
 -- Each partition of the audit trail, with where its sealing stands and how many events are not sealed.
 SELECT part AS bound, after_id, last_xid, last_id, highest_id, went_back, unsealed, oldest_unsealed
 FROM control.read_audit_partitions(%(most_counted)s::integer)
+
+-- name: count_audit
+-- Every event of the trail, counted by the table that holds it, and those that no check reads.
+SELECT name, part, events, unsealed, lowest, highest FROM control.count_audit(%(upto_segment)s::bigint)
+
+-- name: read_audit_drops
+-- What was told of months of the trail that were dropped, by whom the app's login cannot be; the newest first.
+SELECT occurred_us, detail FROM control.read_audit_drops(%(batch)s::integer)
 
 -- name: read_audit
 -- The next events of a partition, in the order of the trail.
