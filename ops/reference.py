@@ -41,7 +41,7 @@ _DOCUMENTS = {
                 "server": {"version": "18.1", "tls": {"offered": True, "least": "TLSv1.2", "used": "TLSv1.3"},
                            "data_checksums": True, "password_encryption": "scram-sha-256",
                            "encryption_at_rest": None},
-                "tombstones": {"listed": 2, "deleted": ["tenants' references"]}},
+                "tombstones": {"listed": 2, "deleted": ["tenants' references"], "torn": False}},
     "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},  # with --into
     "keys list": {"keyring": "/etc/zaptik/keyring.json", "keys": [
         {"key_id": "k-3f9c27d1a0b4", "standing": "primary|next|opens|missing|elsewhere|dropped", "primary": True,
