@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +13,7 @@ import pytest
 
 from jobs.leaving import TenantLeaves, TenantStays
 from ops.local.postgres import EmbeddedPostgres
+from tests.chaos.fleet import SHIFTED_CLOCK
 from tests.conftest import Deployment, deploy
 from tests.integration.postgres_steps import read_own
 from worker.command import main
@@ -214,3 +217,22 @@ async def test_the_daily_call_leaves_alone_who_is_called_off_while_it_is_at_anot
     assert (code, [row["tenant"] for row in said["deleted"]], said["failed"]) == (0, [tenants[0].name], [])
     assert [await count(owner, one, "tenant") for one in tenants] == [0, 1]
     assert tenants[1].name not in {one.tenant for one in await read_offboardings(owner)}
+
+
+async def test_the_daily_call_goes_by_the_databases_clock(
+    own_deployment: Deployment, owner: Connection
+) -> None:
+    """A machine whose clock is three weeks ahead deletes nobody before its time."""
+    name = next(NAMES)
+    early = await add_tenant(owner, name, url="https://races.service-now.com", every_seconds=3600)
+    await request_offboarding(owner, name, reference="REQ-8", at=datetime.now(UTC) - timedelta(days=5))
+    inherited = {key: text for key, text in os.environ.items() if not key.startswith("ZAPTIK_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, SHIFTED_CLOCK, str(21 * 86_400), "tenant", "offboard", "--due", "--json",
+        env={**inherited, "ZAPTIK_ADMIN_DATABASE_URL": own_deployment.admin_url}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    said = json.loads(out)
+    assert (process.returncode, said["deleted"], said["failed"]) == (0, [], [])
+    assert ("waiting", name) in {(row["standing"], row["tenant"]) for row in said["waiting"]}
+    assert await count(owner, early, "tenant") == 1

@@ -93,7 +93,7 @@ def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int
     """Write the chain, and the events of a time or all, to a file that `ops/verify_audit.py` checks by itself."""
     if output.as_json and asked.file is None:
         raise WrongArguments("with --json name a file, -o FILE: standard output is for the document.")
-    asked_for = {"from": format_time(asked.begins), "to": format_time(asked.ends)}
+    asked_for = {"from": _tell_time(asked.begins), "to": _tell_time(asked.ends)}
 
     async def write(connection: Connection) -> Exported:
         with opened(asked.file) as out:
@@ -185,10 +185,15 @@ def _find_period(asked: argparse.Namespace) -> Period | None:
     return Period(**given) if given else None
 
 
+def _tell_time(moment: datetime | None) -> str | None:
+    """Give a time in UTC, to the microsecond."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _describe_event(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "audit_id": row["audit_id"],
-        "occurred_at": row["occurred_at"].astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "occurred_at": _tell_time(row["occurred_at"]),
         "actor": row["actor"],
         "caller": row["caller"],
         "action": row["action"],
