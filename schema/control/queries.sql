@@ -313,11 +313,12 @@ WITH place AS (
            CASE c.relkind WHEN 'v' THEN 'VIEW ' WHEN 'm' THEN 'MATERIALIZED VIEW ' WHEN 'S' THEN 'SEQUENCE '
                           WHEN 'f' THEN 'FOREIGN TABLE ' ELSE 'TABLE ' END AS kind
     FROM place p JOIN pg_class c ON c.relnamespace = p.oid WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-), routine AS (
+), routine AS (  -- a column without a name has one, its type's, once it went through `pg_dump`
     SELECT p.name AS place, f.oid, f.proowner AS owner, f.prosecdef, f.proconfig,
            coalesce(f.proacl, acldefault('f', f.proowner)) AS acl,
            md5(replace(f.prosrc, '"' || p.name || '"', '@')
-               || replace(coalesce(pg_get_function_sqlbody(f.oid), ''), p.name || '.', '@.')) AS body,
+               || regexp_replace(replace(coalesce(pg_get_function_sqlbody(f.oid), ''), p.name || '.', '@.'),
+                                 '::(text|bigint) AS (text|int8)\M', '::\1', 'g')) AS body,
            p.name || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' AS name
     FROM place p JOIN pg_proc f ON f.pronamespace = p.oid
     UNION ALL  -- its owner is whoever ran the first `migrate`
