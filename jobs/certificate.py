@@ -23,6 +23,7 @@ from jobs.errors import UsageFailure
 CERTIFICATE: Final = "zaptik deletion certificate 1"
 TOMBSTONE: Final = "zaptik tombstone 1"
 _STATEMENT = b"zaptik-paper-1\n"
+_NO_TOMBSTONE = (ValueError, KeyError, TypeError, RecursionError)
 
 Paper = dict[str, Any]
 
@@ -99,25 +100,55 @@ def build_tombstone(certificate: Paper, signer: Signer | None) -> str:
     return json.dumps(sign_paper(content, signer), ensure_ascii=False) + "\n"
 
 
-def read_tombstones(text: str, *, check_signature: CheckSignature | None) -> list[Tombstone]:
-    """Read the list of deleted tenants; without a key to check by, whoever wrote it is believed.
+def read_tombstones(
+    content: bytes, *, check_signature: CheckSignature | None
+) -> tuple[list[Tombstone], bool]:
+    """Read the list of deleted tenants, and say whether its last line is torn: cut off in the writing, and passed over.
 
-    Raises TombstonesUnreadable with the number of the first line that is not what it must be: a line that somebody put
-    there would delete a tenant.
+    Without a key to check by, whoever wrote it is believed. Raises TombstonesUnreadable with the number of the first
+    line that is not what it must be, and what to do: a line that somebody put there would delete a tenant.
     """
+    *lines, last = content.split(b"\n")
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 found.append(_read_tombstone(line, check_signature))
             except CertificateInvalid as invalid:
-                raise TombstonesUnreadable(f"Line {number} of the list: {invalid.message}") from None
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise TombstonesUnreadable(f"Line {number} of the list is no {TOMBSTONE!a}.") from None
-    return found
+                raise TombstonesUnreadable(_refuse_line(number, invalid.message)) from None
+            except _NO_TOMBSTONE:
+                raise TombstonesUnreadable(_refuse_line(number, f"It is no {TOMBSTONE!a}.")) from None
+    if not last.strip():
+        return found, False
+    try:
+        return [*found, _read_tombstone(last, check_signature)], False  # it lacks its end alone
+    except (CertificateInvalid, *_NO_TOMBSTONE):
+        return found, True
 
 
-def _read_tombstone(line: str, check_signature: CheckSignature | None) -> Tombstone:
+def mend_tail(tail: bytes) -> tuple[bytes, int]:
+    """Give what to add before the next line, and how many bytes to take away, after a list's last line without an end.
+
+    A line that is cut off is of a deletion that was cut off too: it is done again, and adds its line anew.
+    """
+    if not tail:
+        return b"", 0
+    try:
+        json.loads(tail)
+    except (ValueError, RecursionError):
+        return b"", len(tail)
+    return b"\n", 0
+
+
+def _refuse_line(number: int, why: str) -> str:
+    return (
+        f"Line {number} of the list of deleted tenants: {why} No tenant was deleted again. Compare the line with the "
+        "certificate of the deletion that it tells of; when you know whose it is, move it to a file of its own, "
+        "and delete the tenant that it names, where it is there, by `zaptik tenant offboard`."
+    )
+
+
+def _read_tombstone(line: bytes, check_signature: CheckSignature | None) -> Tombstone:
     paper = json.loads(line)
     if check_signature is not None:
         check_paper(paper, form=TOMBSTONE, check_signature=check_signature)

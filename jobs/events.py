@@ -165,7 +165,7 @@ RETENTION_RAN = _kind(
 )  # fmt: skip
 AUDIT_DROPPED = _kind(
     "retention.audit", "A month of the audit trail that is older than is kept was dropped whole, sealed as it was.",
-    "month", "events", audited=True,
+    "month", "until", "events", "by", audited=True,
 )  # fmt: skip
 RETENTION_FAILED = _kind(
     "retention.failed",
@@ -198,6 +198,10 @@ AUDIT_CHECKED = _kind(
 AUDIT_KEY_USED = _kind(
     "audit.key_used", "The audit trail is sealed by another key than before.",
     "key_id", "before", audited=True,
+)  # fmt: skip
+AUDIT_PASSED = _kind(
+    "audit.passed", "An administrator let sealing go past a segment that does not hold.",
+    "segment", "bound", audited=True,
 )  # fmt: skip
 AUDIT_VERIFIED = _kind(
     "audit.verified", "Somebody checked the audit trail.",

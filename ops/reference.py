@@ -41,7 +41,7 @@ _DOCUMENTS = {
                 "server": {"version": "18.1", "tls": {"offered": True, "least": "TLSv1.2", "used": "TLSv1.3"},
                            "data_checksums": True, "password_encryption": "scram-sha-256",
                            "encryption_at_rest": None},
-                "tombstones": {"listed": 2, "deleted": ["tenants' references"]}},
+                "tombstones": {"listed": 2, "deleted": ["tenants' references"], "torn": False}},
     "keys generate": {"key_id": "k-3f9c27d1a0b4", "file": "keyring.json"},  # with --into
     "keys list": {"keyring": "/etc/zaptik/keyring.json", "keys": [
         {"key_id": "k-3f9c27d1a0b4", "standing": "primary|next|opens|missing|elsewhere|dropped", "primary": True,
@@ -109,8 +109,9 @@ _DOCUMENTS = {
     "audit verify": {
         "ok": True, "events": 4712, "sealed": 4690, "segments": 9,
         "newest": {"segment": 9, "digest": "c0ffee…", "key_id": "a-5d41402abc4b2a76", "sealed_at": "…"}, "dropped": [],
+        "unread": [{"table": "control.audit_events_2026_11", "events": 1, "lowest": -1, "highest": -1}],
         "first_bad": {"what": "altered|missing|added|segment_missing|segment_forged|signature|unknown_key|truncated|"
-                              "partition_missing", "segment": 2, "bound": "2026-11", "audit_id": 1418}},
+                              "partition_missing|unread", "segment": 2, "bound": "2026-11", "audit_id": 1418}},
     "audit export": {"segments": 9, "events": 4690, "unsealed": 22, "newest": "as `audit verify`",
                      "file": "trail.jsonl"},
     "audit seal": {"segments": 1, "events": 22, "newest": "as `audit verify`"},

@@ -3,6 +3,8 @@
 It needs Python 3.11 and nothing else: no database, no package, nothing of Zaptik's. TRAIL is what `zaptik audit export`
 wrote, KEYS what `zaptik audit key show` printed, got on another way than TRAIL. Each DIGEST is a checkpoint's that is
 known from elsewhere, as from the log's `audit.sealed`: it must be in the chain, which shows that the end was not cut.
+Events may lack of a month that ended two years, or longer, before the newest checkpoint was signed, and of what TRAIL
+says that it was not asked for; both are printed.
 The bytes are told in docs/reference/audit-format.md; Ed25519 is checked as RFC 8032, 5.1.7, says.
 Exit code 0: it holds. 1: it does not, and the first thing wrong is named. 2: there is nothing to check.
 """
@@ -15,6 +17,8 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,6 +37,8 @@ Q = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_1 = pow(2, (P - 1) // 4, P)
 KEY_BYTES, SIGNATURE_BYTES, ENTRY_BYTES = 32, 64, 40
+KEPT_YEARS = 2
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Point: TypeAlias = tuple[int, int, int, int]
 """x/z, y/z, z and x·y/z: extended homogeneous coordinates."""
@@ -55,23 +61,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         keys = read_keys(asked.public_key)
-        segments, events = check_trail(read_lines(asked.trail), keys, set(asked.checkpoint))
+        checked = check_trail(read_lines(asked.trail), keys, set(asked.checkpoint))
     except DoesNotHoldError as wrong:
         print(f"DOES NOT HOLD: {wrong}")
         return 1
     except (OSError, ValueError, KeyError, TypeError) as unreadable:
         print(f"cannot be checked: {unreadable}", file=sys.stderr)
         return 2
-    print(f"holds: {segments} checkpoints in one chain, {events} events as they were sealed")
+    print(f"holds: {checked.segments} checkpoints in one chain, {checked.events} events as they were sealed")
+    if checked.asked != (None, None):
+        print(f"events of other times were left out: asked was from {checked.asked[0]} to {checked.asked[1]}")
+    if checked.gone:
+        print(f"gone when their time was over: {', '.join(checked.gone)}")
     return 0
 
 
-def check_trail(
-    lines: Iterator[dict[str, Any]], keys: Mapping[str, bytes], known: set[str]
-) -> tuple[int, int]:
-    """Check checkpoint by checkpoint, each with the events after it; gives how many of both."""
+@dataclass
+class Checked:
+    """How many checkpoints and events hold, the time that the file was asked for, and the months that are gone."""
+
+    segments: int = 0
+    events: int = 0
+    asked: tuple[str | None, str | None] = (None, None)
+    gone: list[str] = field(default_factory=list)
+
+
+def check_trail(lines: Iterator[dict[str, Any]], keys: Mapping[str, bytes], known: set[str]) -> Checked:
+    """Check checkpoint by checkpoint, each with the events after it."""
+    head = next(lines)
+    checked = Checked(asked=(head["from"], head["to"]))
     before: dict[str, Any] | None = None
-    events = segments = 0
+    lacking: list[dict[str, Any]] = []
     line = next(lines, None)
     while line is not None and line["type"] == "checkpoint":
         checkpoint, found = line, []
@@ -84,17 +104,52 @@ def check_trail(
             raise DoesNotHoldError(
                 f"segment {checkpoint['segment']} says that its events are left out, and has some"
             )
+        elif is_asked_for(checkpoint, checked.asked):
+            lacking.append(checkpoint)
         known.discard(checkpoint["digest"])
-        before, events, segments = checkpoint, events + len(found), segments + 1
+        before = checkpoint
+        checked.events += len(found)
+        checked.segments += 1
     if line is None or line["type"] != "end":
         raise DoesNotHoldError("the file has no end: it was cut")
-    if (line["segments"], line["events"]) != (segments, events):
+    if (line["segments"], line["events"]) != (checked.segments, checked.events):
         raise DoesNotHoldError(
             f"the file's end tells of {line['segments']} segments and {line['events']} events"
         )
     if known:
         raise DoesNotHoldError(f"the chain is cut or another: checkpoint {min(known)} is not in it")
-    return segments, events
+    for checkpoint in lacking:
+        check_age(checkpoint, before or checkpoint)
+    checked.gone = sorted({tell_month(checkpoint) for checkpoint in lacking})
+    return checked
+
+
+def is_asked_for(checkpoint: Mapping[str, Any], asked: tuple[str | None, str | None]) -> bool:
+    """Say whether a segment has events of the time that the file was asked for, or may have."""
+    begins, ends = (None if text is None else datetime.fromisoformat(text) for text in asked)
+    first, last = (to_time(checkpoint[name]) for name in ("first_us", "last_us"))
+    return (ends is None or first < ends) and (begins is None or last >= begins)
+
+
+def check_age(checkpoint: Mapping[str, Any], newest: Mapping[str, Any]) -> None:
+    """Check that a segment's events may be gone: two years after their month, when the newest checkpoint was signed."""
+    month = tell_month(checkpoint)
+    ended = datetime(int(month[:4]) + int(month[5:7]) // 12, int(month[5:7]) % 12 + 1, 1, tzinfo=UTC)
+    if to_time(newest["sealed_us"]) < ended.replace(year=ended.year + KEPT_YEARS):
+        raise DoesNotHoldError(
+            f"the events of segment {checkpoint['segment']}, {checkpoint['bound']}, are gone, and are not two years "
+            "old at the newest checkpoint"
+        )
+
+
+def tell_month(checkpoint: Mapping[str, Any]) -> str:
+    """Give the month that a segment's events are of; of what belongs to no month's part, that of the youngest."""
+    return checkpoint["bound"] if checkpoint["bound"] != "rest" else f"{to_time(checkpoint['last_us']):%Y-%m}"
+
+
+def to_time(microseconds: int) -> datetime:
+    """Give the time that so many microseconds since 1970 are."""
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def check_checkpoint(
@@ -161,10 +216,12 @@ def sha256(content: bytes) -> str:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the file's lines after its head, one at a time."""
+    """Give the file's lines, its head first, one at a time."""
     with path.open("rb") as file:
-        if json.loads(file.readline()).get("form") != FORM:
+        head = json.loads(file.readline())
+        if head.get("form") != FORM:
             raise ValueError(f"{path} does not begin as a file of `zaptik audit export`")
+        yield head
         for line in file:
             yield json.loads(line)
 

@@ -84,7 +84,7 @@ async def _seal_and_verify(store: Store) -> None:
         sealing = seal(store.app, key, holder="bench", now=lambda: datetime.now(UTC))
         sealed = sum([made.events async for made in sealing])
     with _timed(spent, "checking", store):
-        found = await verify(store.app, key.trusted.check)
+        found = await verify(store.app, key.trusted.check, now=datetime.now(UTC))
     assert found.fault is None
     assert found.sealed == sealed
     print_title(f"{sealed} events in {found.segments} segments")

@@ -1,7 +1,7 @@
 -- Written by `python -m ops.snapshot` from a fresh schema: what holds the tenants' boundary, a statement a line.
 -- `migrate` and every process compare the database with it; a line that begins with -- is compared alone.
 
--- FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) has the body d56c73b5ecd5569ced4a16d9598117c3
+-- FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) has the body 0b1b1968d257390622ae01ea323ca5ef
 -- FUNCTION control.breaker_pause(failures integer) has the body 00b92f466aa12282084981ede85b7f3a
 -- FUNCTION control.cancel_run(run uuid) has the body 9c3b458de4b87dd18f877be53280c8c1
 -- FUNCTION control.check_move() has the body 509f898f7a8b035d8f98143f96b133b9
@@ -12,11 +12,13 @@
 -- FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) has the body 6bc6c8954cda015bc204c0786939a1d8
 -- FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) has the body 96378bf4d6abee5e3fc99002887f0f5a
 -- FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) has the body 99f5b33d8a2d50af149cefa383e52df5
+-- FUNCTION control.count_audit(upto_segment bigint) has the body 181c476c48879e69a5b9ffd4d2318a35
 -- FUNCTION control.count_runs() has the body 5e80d6780dedf949f82acc85fe51803e
--- FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) has the body 1ee05692d8c7e340314ef1289624de1e
+-- FUNCTION control.drop_audit_month(keep_months integer, at timestamp with time zone) has the body 1f45b32f6842ef316c28b44969c14721
 -- FUNCTION control.drop_key(key text) has the body 8f669fe67e4bf7dfa53fba630d79fbd8
 -- FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) has the body ad482b21d45062e9fb029a0f1d7d1262
 -- FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) has the body 343e8de8ce38d3f607403b427e972637
+-- FUNCTION control.find_audit_frontier(of_part text, upto_segment bigint) has the body 07e9b1e10b5bcfb7158255d4c493e753
 -- FUNCTION control.find_tenant(tenant text) has the body 994a47ba9b0da4f79a9561ef3fe8a6d4
 -- FUNCTION control.finish_run(run uuid, held_fence bigint, outcome text, at_revision bigint, graph_as_of timestamp with time zone, counts jsonb) has the body f8e6568b452db9544043acd81f06400d
 -- FUNCTION control.fold_requests(batch integer) has the body b96335ca1c9a80f6109ea0ff4ebb28f2
@@ -25,15 +27,18 @@
 -- FUNCTION control.hold_audit_lease(by_holder text, lease_seconds double precision) has the body 29b7760b51621f76fdf036c3446224ac
 -- FUNCTION control.hold_isolation_check(by_whom text, lease_seconds double precision, every_seconds double precision, batch integer) has the body 6fd772eda362f211ad2ca642637084ae
 -- FUNCTION control.hold_key() has the body 32da3f5304ad90b61362e626f237ce5e
--- FUNCTION control.is_month_sealed(month date) has the body 81c94058ea34776a9390255ce806b1be
+-- FUNCTION control.is_month_sealed(month date) has the body e492335a05a3e44d626d354da1f824f7
 -- FUNCTION control.keys_in_use() has the body 5d1186c4f4e27f90e7c870456ca04cd5
--- FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) has the body 6562c9df0f3a03273d0edade96fee192
+-- FUNCTION control.list_audit_partitions() has the body a6f5552e4ba57228c2afa883f4dd1a72
+-- FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) has the body 447a0671eb5edcf230d1d9684307430b
 -- FUNCTION control.make_audit_months(ahead integer) has the body b568f17810a446ed94d890120e0277d5
--- FUNCTION control.make_audit_partition(bound text) has the body 2e085fd04733801bfccc9292099aad56
+-- FUNCTION control.make_audit_partition(bound text) has the body c9dede7f52b7fcd08ff4c810a39240f5
+-- FUNCTION control.pass_audit_checkpoint(of_segment bigint) has the body 18d74b8ce74d29117aeccfd5689c09c6
 -- FUNCTION control.promote_key(key text) has the body feb89275121ad9614a3db621bb63618e
 -- FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) has the body 514a9c1ac67e6361eb82bf88f00006af
--- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body efcc1af1e481880dddc2e8a4e6f3b93c
--- FUNCTION control.read_audit_partitions(most_counted integer) has the body c2a61c6ba79a32d47ffdd03aa9f307fe
+-- FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) has the body 8742c826b8487e3d192ae4c1a240b04c
+-- FUNCTION control.read_audit_drops(batch integer) has the body c955d87a086ff37f138c999386e917f9
+-- FUNCTION control.read_audit_partitions(most_counted integer) has the body 10685e715f114573309efab87c41602e
 -- FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) has the body 74cdc807089b7b6052bd35156a33d963
 -- FUNCTION control.read_fleet() has the body c2f004ffcc785c2ef8856fb9bada6fdc
 -- FUNCTION control.read_isolation_check() has the body 75b60a136e662960c7f0108fa470791c
@@ -59,6 +64,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE zaptik_owner REVOKE EXECUTE ON FUNCTIONS FROM 
 ALTER EVENT TRIGGER zaptik_keep_policies ENABLE ALWAYS
 ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) OWNER TO zaptik_fleet
 ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) SECURITY DEFINER
+ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) SET enable_sort TO off
+ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) SET jit TO off
 ALTER FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) SET search_path TO ''
 ALTER FUNCTION control.breaker_pause(failures integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.breaker_pause(failures integer) SECURITY INVOKER
@@ -90,6 +97,9 @@ ALTER FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds
 ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet
 ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) SECURITY DEFINER
 ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) SET search_path TO ''
+ALTER FUNCTION control.count_audit(upto_segment bigint) OWNER TO zaptik_fleet
+ALTER FUNCTION control.count_audit(upto_segment bigint) SECURITY DEFINER
+ALTER FUNCTION control.count_audit(upto_segment bigint) SET search_path TO ''
 ALTER FUNCTION control.count_runs() OWNER TO zaptik_fleet
 ALTER FUNCTION control.count_runs() SECURITY DEFINER
 ALTER FUNCTION control.count_runs() SET search_path TO ''
@@ -106,6 +116,9 @@ ALTER FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) OWNER TO zaptik_fleet
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SECURITY DEFINER
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) SET search_path TO ''
+ALTER FUNCTION control.find_audit_frontier(of_part text, upto_segment bigint) OWNER TO zaptik_fleet
+ALTER FUNCTION control.find_audit_frontier(of_part text, upto_segment bigint) SECURITY INVOKER
+ALTER FUNCTION control.find_audit_frontier(of_part text, upto_segment bigint) SET search_path TO ''
 ALTER FUNCTION control.find_tenant(tenant text) OWNER TO zaptik_fleet
 ALTER FUNCTION control.find_tenant(tenant text) SECURITY DEFINER
 ALTER FUNCTION control.find_tenant(tenant text) SET search_path TO ''
@@ -136,6 +149,9 @@ ALTER FUNCTION control.is_month_sealed(month date) SET search_path TO ''
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet
 ALTER FUNCTION control.keys_in_use() SECURITY DEFINER
 ALTER FUNCTION control.keys_in_use() SET search_path TO ''
+ALTER FUNCTION control.list_audit_partitions() OWNER TO zaptik_owner
+ALTER FUNCTION control.list_audit_partitions() SECURITY INVOKER
+ALTER FUNCTION control.list_audit_partitions() SET search_path TO ''
 ALTER FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) OWNER TO zaptik_owner
 ALTER FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) SECURITY INVOKER
 ALTER FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) SET search_path TO ''
@@ -146,6 +162,9 @@ ALTER FUNCTION control.make_audit_months(ahead integer) SET search_path TO ''
 ALTER FUNCTION control.make_audit_partition(bound text) OWNER TO zaptik_owner
 ALTER FUNCTION control.make_audit_partition(bound text) SECURITY INVOKER
 ALTER FUNCTION control.make_audit_partition(bound text) SET search_path TO ''
+ALTER FUNCTION control.pass_audit_checkpoint(of_segment bigint) OWNER TO zaptik_owner
+ALTER FUNCTION control.pass_audit_checkpoint(of_segment bigint) SECURITY INVOKER
+ALTER FUNCTION control.pass_audit_checkpoint(of_segment bigint) SET search_path TO ''
 ALTER FUNCTION control.promote_key(key text) OWNER TO zaptik_fleet
 ALTER FUNCTION control.promote_key(key text) SECURITY DEFINER
 ALTER FUNCTION control.promote_key(key text) SET search_path TO ''
@@ -155,6 +174,9 @@ ALTER FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, af
 ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) SECURITY DEFINER
 ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) SET search_path TO ''
+ALTER FUNCTION control.read_audit_drops(batch integer) OWNER TO zaptik_fleet
+ALTER FUNCTION control.read_audit_drops(batch integer) SECURITY DEFINER
+ALTER FUNCTION control.read_audit_drops(batch integer) SET search_path TO ''
 ALTER FUNCTION control.read_audit_partitions(most_counted integer) OWNER TO zaptik_fleet
 ALTER FUNCTION control.read_audit_partitions(most_counted integer) SECURITY DEFINER
 ALTER FUNCTION control.read_audit_partitions(most_counted integer) SET search_path TO ''
@@ -243,6 +265,11 @@ ALTER TABLE control.audit_events_{month} ENABLE TRIGGER audit_events_stay
 ALTER TABLE control.audit_events_{month} ENABLE TRIGGER not_emptied
 ALTER TABLE control.audit_events_{month} FORCE ROW LEVEL SECURITY
 ALTER TABLE control.audit_events_{month} OWNER TO zaptik_owner
+ALTER TABLE control.audit_passed ENABLE ROW LEVEL SECURITY
+ALTER TABLE control.audit_passed ENABLE TRIGGER audit_passed_not_emptied
+ALTER TABLE control.audit_passed ENABLE TRIGGER audit_passed_stays
+ALTER TABLE control.audit_passed FORCE ROW LEVEL SECURITY
+ALTER TABLE control.audit_passed OWNER TO zaptik_owner
 ALTER TABLE control.audit_retention ENABLE ROW LEVEL SECURITY
 ALTER TABLE control.audit_retention FORCE ROW LEVEL SECURITY
 ALTER TABLE control.audit_retention OWNER TO zaptik_owner
@@ -317,6 +344,7 @@ CREATE POLICY fleet_adds ON control.audit_checkpoint FOR INSERT TO zaptik_fleet 
 CREATE POLICY fleet_reads ON control.audit_checkpoint FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet_reads ON control.audit_events FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY fleet_reads ON control.audit_events_rest FOR SELECT TO zaptik_fleet USING (true)
+CREATE POLICY fleet_reads ON control.audit_passed FOR SELECT TO zaptik_fleet USING (true)
 CREATE POLICY own_tenant ON control.audit_events TO zaptik_app USING ((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid)) WITH CHECK (((tenant_ref = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid) AND ((run_id IS NULL) OR (EXISTS ( SELECT FROM control.run r WHERE (r.run_id = audit_events.run_id))))))
 CREATE POLICY own_tenant ON control.credential TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
 CREATE POLICY own_tenant ON control.data_key TO zaptik_app USING ((tenant_id = (NULLIF(current_setting('zaptik.tenant'::text, true), ''::text))::uuid))
@@ -328,6 +356,7 @@ CREATE POLICY own_tenant ON control.tenant TO zaptik_app USING ((tenant_id = (NU
 CREATE POLICY owner ON control.audit_checkpoint TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true)
+CREATE POLICY owner ON control.audit_passed TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.audit_retention TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.audit_sealer TO zaptik_owner USING (true)
 CREATE POLICY owner ON control.credential TO zaptik_owner USING (true)
@@ -352,6 +381,8 @@ CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events 
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events_rest FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events_{month} FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER audit_passed_not_emptied BEFORE TRUNCATE ON control.audit_passed FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
+CREATE TRIGGER audit_passed_stays BEFORE DELETE OR UPDATE ON control.audit_passed FOR EACH ROW EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON control.data_key FOR EACH ROW EXECUTE FUNCTION control.hold_key()
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_{month} FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()
@@ -372,6 +403,7 @@ GRANT EXECUTE ON FUNCTION control.claim_due_tenants(batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_due_tenants(batch integer, starts_per_second double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.count_audit(upto_segment bigint) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.count_runs() TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.drop_key(key text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.end_isolation_check(by_whom text, last uuid, held integer, reached integer, failed integer) TO zaptik_app
@@ -386,10 +418,12 @@ GRANT EXECUTE ON FUNCTION control.hold_key() TO zaptik_owner
 GRANT EXECUTE ON FUNCTION control.is_month_sealed(month date) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.is_month_sealed(month date) TO zaptik_owner
 GRANT EXECUTE ON FUNCTION control.keys_in_use() TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.list_audit_partitions() TO zaptik_fleet
 GRANT EXECUTE ON FUNCTION control.make_audit_months(ahead integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.promote_key(key text) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit(part text, above_id bigint, upto_id bigint, after_xid text, after_id bigint, settled boolean, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) TO zaptik_app
+GRANT EXECUTE ON FUNCTION control.read_audit_drops(batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_audit_tail(tenant uuid, run uuid, act text, batch integer) TO zaptik_app
 GRANT EXECUTE ON FUNCTION control.read_fleet() TO zaptik_app
@@ -435,6 +469,7 @@ GRANT SELECT ON TABLE control.audit_checkpoint TO zaptik_fleet
 GRANT SELECT ON TABLE control.audit_events TO zaptik_app
 GRANT SELECT ON TABLE control.audit_events TO zaptik_fleet
 GRANT SELECT ON TABLE control.audit_events_rest TO zaptik_fleet
+GRANT SELECT ON TABLE control.audit_passed TO zaptik_fleet
 GRANT SELECT ON TABLE control.audit_retention TO zaptik_app
 GRANT SELECT ON TABLE control.audit_retention TO zaptik_fleet
 GRANT SELECT ON TABLE control.audit_sealer TO zaptik_fleet

@@ -162,6 +162,10 @@ WHERE c.tenant_id = %(tenant_id)s::uuid ORDER BY c.version DESC LIMIT 1
 -- The version that the next stored credentials will have.
 SELECT coalesce(max(version), 0) + 1 FROM control.credential WHERE tenant_id = %(tenant_id)s::uuid
 
+-- name: hold_tenant_state
+-- A tenant's name and state, which no other transaction changes until this one ends.
+SELECT name, state FROM control.tenant WHERE tenant_id = %(tenant_id)s::uuid FOR SHARE
+
 -- name: store_credential
 -- Keep sealed credentials under a new version; an earlier version goes.
 WITH earlier AS (
@@ -309,11 +313,12 @@ WITH place AS (
            CASE c.relkind WHEN 'v' THEN 'VIEW ' WHEN 'm' THEN 'MATERIALIZED VIEW ' WHEN 'S' THEN 'SEQUENCE '
                           WHEN 'f' THEN 'FOREIGN TABLE ' ELSE 'TABLE ' END AS kind
     FROM place p JOIN pg_class c ON c.relnamespace = p.oid WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-), routine AS (
+), routine AS (  -- a column without a name has one, its type's, once it went through `pg_dump`
     SELECT p.name AS place, f.oid, f.proowner AS owner, f.prosecdef, f.proconfig,
            coalesce(f.proacl, acldefault('f', f.proowner)) AS acl,
            md5(replace(f.prosrc, '"' || p.name || '"', '@')
-               || replace(coalesce(pg_get_function_sqlbody(f.oid), ''), p.name || '.', '@.')) AS body,
+               || regexp_replace(replace(coalesce(pg_get_function_sqlbody(f.oid), ''), p.name || '.', '@.'),
+                                 '::(text|bigint) AS (text|int8)\M', '::\1', 'g')) AS body,
            p.name || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' AS name
     FROM place p JOIN pg_proc f ON f.pronamespace = p.oid
     UNION ALL  -- its owner is whoever ran the first `migrate`
@@ -549,11 +554,12 @@ WHERE holder = %(holder)s
 
 -- name: forget_audit_month
 -- Drop the oldest month of the trail whose time is over and which is sealed; no row where there is none.
-SELECT to_char(month, 'YYYY-MM') AS month, events FROM control.forget_audit_month(%(keep_months)s::integer)
+SELECT coalesce(to_char(month, 'YYYY-MM'), 'rest') AS month, events
+FROM control.forget_audit_month(%(keep_months)s::integer)
 
 -- name: read_old_audit_months
 -- The months of the trail whose time is over, and whether each is sealed; the oldest first.
-SELECT to_char(month, 'YYYY-MM') AS month, overdue_seconds, is_sealed
+SELECT coalesce(to_char(month, 'YYYY-MM'), 'rest') AS month, overdue_seconds, is_sealed
 FROM control.read_old_audit_months(%(keep_months)s::integer)
 
 -- name: read_audit_turn
@@ -598,20 +604,35 @@ SELECT control.cancel_run(run_id) FROM control.run
 WHERE tenant_id = %(tenant_id)s::uuid AND state IN ('requested', 'running')
 
 -- name: begin_deletion
--- Mark that a tenant's deletion has begun, from where there is no way back; no row where it had.
-UPDATE control.offboarding SET begun_at = clock_timestamp()
-WHERE tenant_id = %(tenant_id)s::uuid AND begun_at IS NULL RETURNING reference
+-- Mark that a tenant's deletion has begun, from where there is no way back; no row where this request is there no more.
+WITH held AS (
+    SELECT tenant_id, begun_at FROM control.offboarding
+    WHERE tenant_id = %(tenant_id)s::uuid AND reference = %(reference)s
+      AND requested_at = %(requested_at)s::timestamptz FOR UPDATE
+)
+UPDATE control.offboarding o SET begun_at = coalesce(o.begun_at, clock_timestamp())
+FROM held WHERE o.tenant_id = held.tenant_id RETURNING held.begun_at IS NULL AS is_new
 
 -- name: shred_tenant
--- Delete a tenant's credentials and data key, without which nothing of it opens, and keep the count of them.
+-- Delete a tenant's credentials and data key, without which nothing of it opens, and add to the count of them.
 WITH credential AS (
     DELETE FROM control.credential WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
 ), data_key AS (
     DELETE FROM control.data_key WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
 )
-UPDATE control.offboarding SET gone = jsonb_build_object('credential', (SELECT count(*) FROM credential),
-                                                         'data_key', (SELECT count(*) FROM data_key))
+UPDATE control.offboarding SET gone = jsonb_build_object(
+    'credential', coalesce((gone ->> 'credential')::bigint, 0) + (SELECT count(*) FROM credential),
+    'data_key', coalesce((gone ->> 'data_key')::bigint, 0) + (SELECT count(*) FROM data_key))
 WHERE tenant_id = %(tenant_id)s::uuid RETURNING gone
+
+-- name: hold_deletion
+-- Hold a deletion that has begun, so that nobody else does it too; no row where it is done.
+SELECT tenant_id FROM control.offboarding
+WHERE tenant_id = %(tenant_id)s::uuid AND begun_at IS NOT NULL FOR UPDATE
+
+-- name: hold_tenant
+-- Hold a tenant's row, so that nothing more is added that refers to it.
+SELECT tenant_id FROM control.tenant WHERE tenant_id = %(tenant_id)s::uuid FOR UPDATE
 
 -- name: read_run_ids
 -- The ids of all runs of a tenant.
@@ -634,12 +655,18 @@ WITH sync_request AS (
     DELETE FROM control.instance_breaker WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
 ), retention AS (
     DELETE FROM control.retention WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), credential AS (
+    DELETE FROM control.credential WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
+), data_key AS (
+    DELETE FROM control.data_key WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
 ), offboarding AS (
     DELETE FROM control.offboarding WHERE tenant_id = %(tenant_id)s::uuid RETURNING gone
 ), tenant AS (
     DELETE FROM control.tenant WHERE tenant_id = %(tenant_id)s::uuid RETURNING 1
 )
-SELECT (SELECT gone FROM offboarding) || jsonb_build_object(
+SELECT jsonb_build_object(
+    'credential', (SELECT (gone ->> 'credential')::bigint FROM offboarding) + (SELECT count(*) FROM credential),
+    'data_key', (SELECT (gone ->> 'data_key')::bigint FROM offboarding) + (SELECT count(*) FROM data_key),
     'sync_request', (SELECT count(*) FROM sync_request), 'run', (SELECT count(*) FROM run),
     'instance_pace', (SELECT count(*) FROM instance_pace),
     'instance_breaker', (SELECT count(*) FROM instance_breaker), 'retention', (SELECT count(*) FROM retention),
@@ -658,6 +685,14 @@ SELECT control.make_audit_months(%(ahead)s::integer)
 -- Each partition of the audit trail, with where its sealing stands and how many events are not sealed.
 SELECT part AS bound, after_id, last_xid, last_id, highest_id, went_back, unsealed, oldest_unsealed
 FROM control.read_audit_partitions(%(most_counted)s::integer)
+
+-- name: count_audit
+-- Every event of the trail, counted by the table that holds it, and those that no check reads.
+SELECT name, part, events, unsealed, lowest, highest FROM control.count_audit(%(upto_segment)s::bigint)
+
+-- name: read_audit_drops
+-- What was told of months of the trail that were dropped, by whom the app's login cannot be; the newest first.
+SELECT occurred_us, detail FROM control.read_audit_drops(%(batch)s::integer)
 
 -- name: read_audit
 -- The next events of a partition, in the order of the trail.

@@ -6,19 +6,53 @@ CREATE SCHEMA control;
 CREATE FUNCTION control.add_audit_checkpoint(by_holder text, checkpoint jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
     added control.audit_checkpoint := jsonb_populate_record(NULL::control.audit_checkpoint, checkpoint);
     newest control.audit_checkpoint;
+    frontier record;
+    went_back boolean;
+    due record;
 BEGIN
     PERFORM control.check_no_tenant();
     UPDATE control.audit_sealer s SET lease_until = greatest(s.lease_until, clock_timestamp() + interval '1 minute')
     WHERE s.holder = by_holder AND s.lease_until > clock_timestamp();
     IF NOT FOUND THEN RETURN false; END IF;
     SELECT c.* INTO newest FROM control.audit_checkpoint c ORDER BY c.segment DESC LIMIT 1;
-    IF added.segment <> coalesce(newest.segment, 0) + 1
-       OR added.previous <> coalesce(newest.digest, decode(repeat('00', 32), 'hex')) THEN
+    IF added.segment IS DISTINCT FROM coalesce(newest.segment, 0) + 1
+       OR added.previous IS DISTINCT FROM coalesce(newest.digest, decode(repeat('00', 32), 'hex')) THEN
         RETURN false;
+    END IF;
+    IF NOT EXISTS (SELECT FROM control.list_audit_partitions() p WHERE p.part = added.bound) THEN
+        RAISE EXCEPTION 'the trail has no part %', added.bound USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT f.* INTO frontier FROM control.find_audit_frontier(added.bound) f;
+    went_back := pg_snapshot_xmax(pg_current_snapshot()) <= frontier.last_xid;
+    IF went_back AND added.after_id IS NOT DISTINCT FROM frontier.highest_id THEN  -- the new server's own order begins
+        frontier.after_id := frontier.highest_id;
+        frontier.last_xid := '0';
+        frontier.last_id := 0;
+        went_back := false;
+    END IF;
+    -- What a server that was left had not sealed is settled, whatever its transactions' numbers are here.
+    SELECT string_agg(int8send(e.audit_id), ''::bytea ORDER BY e.place) AS ids, max(e.audit_id) AS highest,
+           min(e.occurred_us) AS first_us, max(e.occurred_us) AS last_us,
+           (array_agg(e.xid ORDER BY e.place DESC))[1] AS xid,
+           (array_agg(e.audit_id ORDER BY e.place DESC))[1] AS audit_id
+    INTO due
+    FROM control.read_audit(added.bound, frontier.after_id, 9223372036854775807, frontier.last_xid::text,
+                            frontier.last_id, NOT went_back, least(added.events, 1000))
+         WITH ORDINALITY AS e (audit_id, occurred_us, xid, actor, caller, action, tenant_ref, run_id, detail, place);
+    IF (added.after_id, added.last_xid::text, added.last_id, added.highest_id) IS DISTINCT FROM
+           (frontier.after_id, due.xid, due.audit_id, greatest(frontier.highest_id, due.highest))
+       OR (extract(epoch FROM added.first_at) * 1000000)::bigint IS DISTINCT FROM due.first_us
+       OR (extract(epoch FROM added.last_at) * 1000000)::bigint IS DISTINCT FROM due.last_us
+       OR due.ids IS DISTINCT FROM (SELECT string_agg(substr(added.entries, 40 * n + 1, 8), ''::bytea ORDER BY n)
+                                     FROM generate_series(0, least(added.events, 1000) - 1) n) THEN
+        RAISE EXCEPTION 'segment % does not seal the events that come next', added.segment
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
     INSERT INTO control.audit_checkpoint SELECT added.*;
     IF added.key_id IS DISTINCT FROM newest.key_id THEN
@@ -289,6 +323,33 @@ $$;
 
 ALTER FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) OWNER TO zaptik_fleet;
 
+CREATE FUNCTION control.count_audit(upto_segment bigint) RETURNS TABLE(name text, part text, events bigint, unsealed bigint, lowest bigint, highest bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    WITH place AS MATERIALIZED (
+        SELECT p.relation, p.name, p.part, s.after_id, s.last_xid, s.last_id, s.highest_id,
+               s.highest_id > 0 AND pg_snapshot_xmax(pg_current_snapshot()) <= s.last_xid AS went_back
+        FROM control.list_audit_partitions() p
+        CROSS JOIN LATERAL control.find_audit_frontier(p.part, coalesce(upto_segment, 0)) s
+    )
+    SELECT p.name, p.part, count(*),
+           count(*) FILTER (WHERE p.part IS NOT NULL AND e.audit_id > greatest(p.after_id, 0)
+                            AND ((e.xid, e.audit_id) > (p.last_xid, p.last_id)
+                                 OR (p.went_back AND e.audit_id > p.highest_id))),
+           min(e.audit_id) FILTER (WHERE p.part IS NULL OR e.audit_id <= 0),
+           max(e.audit_id) FILTER (WHERE p.part IS NULL OR e.audit_id <= 0)
+    FROM control.audit_events e JOIN place p ON p.relation = e.tableoid
+    GROUP BY p.name, p.part ORDER BY p.name;
+END
+$$;
+
+ALTER FUNCTION control.count_audit(upto_segment bigint) OWNER TO zaptik_fleet;
+
 CREATE FUNCTION control.count_runs() RETURNS TABLE(state text, runs bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -311,18 +372,31 @@ CREATE FUNCTION control.drop_audit_month(keep_months integer, at timestamp with 
     AS $$
 #variable_conflict use_column
 DECLARE
-    oldest date := (SELECT min(m.month) FROM control.list_old_audit_months(keep_months, at) m);
-    partition text := 'audit_events_' || to_char(oldest, 'YYYY_MM');
+    oldest record;
+    until text;
+    partition text;
 BEGIN
-    IF oldest IS NULL OR NOT control.is_month_sealed(oldest) THEN RETURN; END IF;
-    month := oldest;
-    SELECT count(*) INTO events FROM control.audit_events e
-    WHERE e.occurred_at >= oldest::timestamp AT TIME ZONE 'UTC'
-      AND e.occurred_at < (oldest + interval '1 month') AT TIME ZONE 'UTC';
+    SELECT m.month INTO oldest FROM control.list_old_audit_months(keep_months, at) m LIMIT 1;
+    IF NOT FOUND OR NOT control.is_month_sealed(oldest.month) THEN RETURN; END IF;
+    month := oldest.month;
+    partition := 'audit_events_' || coalesce(to_char(month, 'YYYY_MM'), 'rest');
+    IF month IS NULL THEN  -- it is never over: nobody may add to it from here on
+        LOCK TABLE ONLY control.audit_events, control.audit_events_rest IN ACCESS EXCLUSIVE MODE;
+        PERFORM FROM control.list_old_audit_months(keep_months, at) m WHERE m.month IS NULL;
+        IF NOT FOUND OR NOT control.is_month_sealed(NULL) THEN RETURN; END IF;
+        SELECT count(*), to_char(max(e.occurred_at) AT TIME ZONE 'UTC', 'YYYY-MM') INTO events, until
+        FROM control.audit_events_rest e;
+    ELSE
+        SELECT count(*) INTO events FROM control.audit_events e
+        WHERE e.occurred_at >= oldest.month::timestamp AT TIME ZONE 'UTC'
+          AND e.occurred_at < (oldest.month + interval '1 month') AT TIME ZONE 'UTC';
+    END IF;
     EXECUTE format('ALTER TABLE control.audit_events DETACH PARTITION control.%I', partition);
     EXECUTE format('DROP TABLE control.%I', partition);
-    INSERT INTO control.audit_events (action, detail)
-    VALUES ('retention.audit', jsonb_build_object('month', to_char(oldest, 'YYYY-MM'), 'events', events));
+    IF month IS NULL THEN PERFORM control.make_audit_partition('rest'); END IF;
+    INSERT INTO control.audit_events (actor, action, detail)
+    VALUES ('zaptik_owner', 'retention.audit', jsonb_strip_nulls(jsonb_build_object(
+        'month', coalesce(to_char(month, 'YYYY-MM'), 'rest'), 'until', until, 'events', events, 'by', session_user)));
     RETURN NEXT;
 END
 $$;
@@ -422,6 +496,22 @@ END
 $$;
 
 ALTER FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.find_audit_frontier(of_part text, upto_segment bigint DEFAULT NULL::bigint) RETURNS TABLE(after_id bigint, last_xid xid8, last_id bigint, highest_id bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.after_id, c.last_xid, c.last_id, c.highest_id FROM control.audit_checkpoint c
+    WHERE c.bound = of_part AND (upto_segment IS NULL OR c.segment <= upto_segment)
+      AND NOT EXISTS (SELECT FROM control.audit_passed p WHERE p.segment = c.segment)
+    ORDER BY c.after_id DESC, c.segment DESC LIMIT 1;
+    IF NOT FOUND THEN RETURN QUERY SELECT 0::bigint, '0'::xid8, 0::bigint, 0::bigint; END IF;
+END
+$$;
+
+ALTER FUNCTION control.find_audit_frontier(of_part text, upto_segment bigint) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.find_tenant(tenant text) RETURNS TABLE(tenant_id uuid, name text, schema_name text, url text, every_seconds integer, state text, state_reason text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -637,19 +727,25 @@ CREATE FUNCTION control.is_month_sealed(month date) RETURNS boolean
 DECLARE
     begins timestamp := date_trunc('month', month::timestamp);
     ends timestamptz := (date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC';
-    sealed control.audit_checkpoint;
+    of_part text := coalesce(to_char(begins, 'YYYY-MM'), 'rest');
+    sealed record;
 BEGIN
     PERFORM control.check_no_tenant();
     IF ends + interval '1 hour' > clock_timestamp()
-       OR to_regclass('control.audit_events_' || to_char(begins, 'YYYY_MM')) IS NULL THEN
+       OR NOT EXISTS (SELECT FROM control.list_audit_partitions() p WHERE p.part = of_part) THEN
         RETURN false;
     END IF;
-    SELECT c.* INTO sealed FROM control.audit_checkpoint c
-    WHERE c.bound = to_char(begins, 'YYYY-MM') ORDER BY c.after_id DESC, c.segment DESC LIMIT 1;
+    SELECT f.* INTO sealed FROM control.find_audit_frontier(of_part) f;
+    IF of_part = 'rest' THEN
+        RETURN NOT EXISTS (
+            SELECT FROM control.audit_events_rest e
+            WHERE e.audit_id <= 0 OR e.audit_id > sealed.highest_id
+               OR (e.audit_id > sealed.after_id AND (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id)));
+    END IF;
     RETURN NOT EXISTS (
         SELECT FROM control.audit_events e
         WHERE e.occurred_at >= begins AT TIME ZONE 'UTC' AND e.occurred_at < ends
-          AND (sealed.segment IS NULL OR e.audit_id > sealed.highest_id
+          AND (e.audit_id <= 0 OR e.audit_id > sealed.highest_id
                OR (e.audit_id > sealed.after_id AND (e.xid, e.audit_id) > (sealed.last_xid, sealed.last_id))));
 END
 $$;
@@ -668,10 +764,32 @@ $$;
 
 ALTER FUNCTION control.keys_in_use() OWNER TO zaptik_fleet;
 
-CREATE FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) RETURNS TABLE(month date, goes_at timestamp with time zone)
+CREATE FUNCTION control.list_audit_partitions() RETURNS TABLE(relation oid, name text, part text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $_$
+BEGIN
+    RETURN QUERY
+    SELECT c.oid, c.oid::regclass::text,
+           CASE WHEN c.relnamespace <> 'control'::regnamespace OR t.level <> 1 THEN NULL
+                WHEN c.relname = 'audit_events_rest' THEN CASE b.bound WHEN 'DEFAULT' THEN 'rest' END
+                WHEN c.relname !~ '^audit_events_[0-9]{4}_(0[1-9]|1[0-2])$' THEN NULL
+                WHEN b.bound = format('FOR VALUES FROM (%L) TO (%L)', m.month AT TIME ZONE 'UTC',
+                                      (m.month + interval '1 month') AT TIME ZONE 'UTC')
+                THEN to_char(m.month, 'YYYY-MM') END
+    FROM pg_catalog.pg_partition_tree('control.audit_events') t
+    JOIN pg_catalog.pg_class c ON c.oid = t.relid
+    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_expr(c.relpartbound, c.oid)) b (bound)
+    CROSS JOIN LATERAL (SELECT CASE WHEN c.relname ~ '^audit_events_[0-9]{4}_(0[1-9]|1[0-2])$'
+                                    THEN to_date(substr(c.relname, 14), 'YYYY_MM')::timestamp END) m (month)
+    WHERE t.isleaf;
+END
+$_$;
+
+CREATE FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) RETURNS TABLE(month date, goes_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
 #variable_conflict use_column
 BEGIN
     IF keep_months IS NULL OR keep_months NOT BETWEEN 24 AND 1200 THEN
@@ -679,14 +797,15 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT d.month, d.goes_at
-    FROM (SELECT m.month, (m.month + (1 + keep_months) * interval '1 month') AT TIME ZONE 'UTC' AS goes_at
-          FROM (SELECT to_date(substr(c.relname, 14), 'YYYY_MM') AS month
-                FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-                WHERE i.inhparent = 'control.audit_events'::regclass
-                  AND c.relname ~ '^audit_events_[0-9]{4}_[0-9]{2}$') m) d
-    WHERE d.goes_at <= at ORDER BY d.month;
+    FROM (SELECT m.month, (m.begins + (1 + keep_months) * interval '1 month') AT TIME ZONE 'UTC' AS goes_at
+          FROM (SELECT (p.part || '-01')::date AS month, (p.part || '-01')::timestamp AS begins
+                FROM control.list_audit_partitions() p WHERE p.part <> 'rest'
+                UNION ALL
+                SELECT NULL, date_trunc('month', max(e.occurred_at) AT TIME ZONE 'UTC')
+                FROM control.audit_events_rest e HAVING max(e.occurred_at) IS NOT NULL) m) d
+    WHERE d.goes_at <= at ORDER BY d.month NULLS LAST;
 END
-$_$;
+$$;
 
 CREATE FUNCTION control.make_audit_months(ahead integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -720,15 +839,44 @@ DECLARE
     partition text := 'audit_events_' || replace(bound, '-', '_');
 BEGIN
     IF to_regclass('control.' || partition) IS NOT NULL THEN RETURN; END IF;
-    -- A month that nobody made in time has its rows in `rest`, where they stay: none may be moved.
-    PERFORM FROM control.audit_events_rest WHERE occurred_at >= begins AND occurred_at < ends LIMIT 1;
-    IF FOUND THEN RETURN; END IF;
-    EXECUTE format('CREATE TABLE control.%I (LIKE control.audit_events INCLUDING DEFAULTS)', partition);
+    IF month IS NOT NULL THEN
+        -- A month that nobody made in time has its rows in `rest`, where they stay: none may be moved.
+        PERFORM FROM control.audit_events_rest WHERE occurred_at >= begins AND occurred_at < ends LIMIT 1;
+        IF FOUND THEN RETURN; END IF;
+    END IF;
+    EXECUTE format('CREATE TABLE control.%I (LIKE control.audit_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+                   partition);
     EXECUTE format('ALTER TABLE control.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
     EXECUTE format('CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.%I '
                    'FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change()', partition);
-    EXECUTE format('ALTER TABLE control.audit_events ATTACH PARTITION control.%I FOR VALUES FROM (%L) TO (%L)',
-                   partition, begins, ends);
+    IF month IS NULL THEN  -- read by its name, since no range of times names it
+        EXECUTE format('CREATE POLICY owner ON control.%I TO zaptik_owner USING (true)', partition);
+        EXECUTE format('CREATE POLICY fleet_reads ON control.%I FOR SELECT TO zaptik_fleet USING (true)', partition);
+        EXECUTE format('GRANT SELECT ON control.%I TO zaptik_fleet', partition);
+    END IF;
+    EXECUTE format('ALTER TABLE control.audit_events ATTACH PARTITION control.%I %s', partition,
+                   CASE WHEN month IS NULL THEN 'DEFAULT'
+                        ELSE format('FOR VALUES FROM (%L) TO (%L)', begins, ends) END);
+END
+$$;
+
+CREATE FUNCTION control.pass_audit_checkpoint(of_segment bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    of_part text := (SELECT c.bound FROM control.audit_checkpoint c WHERE c.segment = of_segment);
+BEGIN
+    IF of_part IS NULL OR EXISTS (
+        SELECT FROM control.audit_checkpoint c
+        WHERE c.bound = of_part AND c.segment >= of_segment
+          AND (c.segment > of_segment) <> EXISTS (SELECT FROM control.audit_passed p WHERE p.segment = c.segment)) THEN
+        RAISE EXCEPTION 'segment % is not the newest of its part of the trail', of_segment
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO control.audit_passed (segment) VALUES (of_segment);
+    INSERT INTO control.audit_events (action, detail)
+    VALUES ('audit.passed', jsonb_build_object('segment', of_segment, 'bound', of_part));
 END
 $$;
 
@@ -800,18 +948,35 @@ BEGIN
            (extract(epoch FROM c.first_at) * 1000000)::bigint, (extract(epoch FROM c.last_at) * 1000000)::bigint,
            (extract(epoch FROM c.sealed_at) * 1000000)::bigint, c.entries, c.previous, c.key_id, c.digest, c.signature,
            (SELECT min(n.after_id) FROM control.audit_checkpoint n
-            WHERE n.bound = c.bound AND n.after_id > c.after_id),
+            WHERE n.bound = c.bound AND n.after_id > c.after_id
+              AND NOT EXISTS (SELECT FROM control.audit_passed p WHERE p.segment = n.segment)),
            coalesce(b.last_xid, '0'::xid8)::text, coalesce(b.last_id, 0)
     FROM control.audit_checkpoint c
-    LEFT JOIN LATERAL (SELECT p.last_xid, p.last_id FROM control.audit_checkpoint p
-                       WHERE p.bound = c.bound AND p.after_id = c.after_id AND p.segment < c.segment
-                       ORDER BY p.segment DESC LIMIT 1) b ON true
+    LEFT JOIN LATERAL (SELECT o.last_xid, o.last_id FROM control.audit_checkpoint o
+                       WHERE o.bound = c.bound AND o.after_id = c.after_id AND o.segment < c.segment
+                         AND NOT EXISTS (SELECT FROM control.audit_passed p WHERE p.segment = o.segment)
+                       ORDER BY o.segment DESC LIMIT 1) b ON true
     WHERE c.segment > coalesce(after_segment, (SELECT max(m.segment) - 1 FROM control.audit_checkpoint m))
     ORDER BY c.segment LIMIT batch;
 END
 $$;
 
 ALTER FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) OWNER TO zaptik_fleet;
+
+CREATE FUNCTION control.read_audit_drops(batch integer) RETURNS TABLE(occurred_us bigint, detail text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM control.check_no_tenant();
+    RETURN QUERY
+    SELECT (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.detail::text FROM control.audit_events e
+    WHERE e.action = 'retention.audit' AND e.tenant_ref IS NULL AND e.actor = 'zaptik_owner'
+    ORDER BY e.occurred_at DESC, e.audit_id DESC LIMIT batch;
+END
+$$;
+
+ALTER FUNCTION control.read_audit_drops(batch integer) OWNER TO zaptik_fleet;
 
 CREATE FUNCTION control.read_audit_partitions(most_counted integer) RETURNS TABLE(part text, after_id bigint, last_xid text, last_id bigint, highest_id bigint, went_back boolean, unsealed bigint, oldest_unsealed timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -821,20 +986,14 @@ CREATE FUNCTION control.read_audit_partitions(most_counted integer) RETURNS TABL
 BEGIN
     PERFORM control.check_no_tenant();
     RETURN QUERY
-    WITH partition AS (
-        SELECT replace(substr(c.relname::text, 14), '_', '-') AS part FROM pg_catalog.pg_inherits i
-        JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'control.audit_events'::regclass
-    ), frontier AS (
-        SELECT p.part, coalesce(s.after_id, 0) AS after_id, coalesce(s.last_xid, '0'::xid8) AS last_xid,
-               coalesce(s.last_id, 0) AS last_id, coalesce(s.highest_id, 0) AS highest_id,
-               CASE WHEN p.part <> 'rest' THEN (p.part || '-01')::timestamp END AS month
-        FROM partition p
-        LEFT JOIN LATERAL (SELECT c.after_id, c.last_xid, c.last_id, c.highest_id FROM control.audit_checkpoint c
-                           WHERE c.bound = p.part ORDER BY c.after_id DESC, c.segment DESC LIMIT 1) s ON true
+    WITH frontier AS (
+        SELECT p.part, s.after_id, s.last_xid, s.last_id, s.highest_id,
+               CASE WHEN p.part <> 'rest' THEN (p.part || '-01')::timestamp END AS month,
+               pg_snapshot_xmax(pg_current_snapshot()) <= s.last_xid AS went_back
+        FROM control.list_audit_partitions() p CROSS JOIN LATERAL control.find_audit_frontier(p.part) s
+        WHERE p.part IS NOT NULL
     )
-    SELECT f.part, f.after_id, f.last_xid::text, f.last_id, f.highest_id,
-           pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid, open.events, open.oldest
+    SELECT f.part, f.after_id, f.last_xid::text, f.last_id, f.highest_id, f.went_back, open.events, open.oldest
     FROM frontier f
     CROSS JOIN LATERAL (
         SELECT count(*) AS events, min(u.occurred_at) AS oldest FROM (
@@ -851,8 +1010,12 @@ BEGIN
             (SELECT e.occurred_at FROM control.audit_events e
              WHERE f.month IS NOT NULL AND f.highest_id > 0 AND e.occurred_at >= f.month AT TIME ZONE 'UTC'
                AND e.occurred_at < (f.month + interval '1 month') AT TIME ZONE 'UTC'
-               AND pg_snapshot_xmax(pg_current_snapshot()) <= f.last_xid
-               AND e.audit_id > f.highest_id AND (e.xid, e.audit_id) <= (f.last_xid, f.last_id) LIMIT most_counted)
+               AND f.went_back AND e.audit_id > f.highest_id
+               AND (e.xid, e.audit_id) <= (f.last_xid, f.last_id) LIMIT most_counted)
+            UNION ALL
+            (SELECT e.occurred_at FROM control.audit_events_rest e
+             WHERE f.month IS NULL AND f.highest_id > 0 AND f.went_back AND e.audit_id > f.highest_id
+               AND (e.xid, e.audit_id) <= (f.last_xid, f.last_id) LIMIT most_counted)
         ) u
     ) open
     ORDER BY f.part;
@@ -1273,6 +1436,13 @@ END
 
 ALTER TABLE ONLY control.audit_events_rest FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE control.audit_passed (
+    segment bigint NOT NULL,
+    passed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY control.audit_passed FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE control.audit_retention (
     is_the_one boolean DEFAULT true NOT NULL,
     holder text,
@@ -1517,11 +1687,17 @@ ALTER TABLE ONLY control.audit_events ATTACH PARTITION control.audit_events_rest
 ALTER TABLE ONLY control.audit_checkpoint
     ADD CONSTRAINT audit_checkpoint_pkey PRIMARY KEY (segment);
 
+ALTER TABLE control.audit_events
+    ADD CONSTRAINT audit_events_numbered CHECK ((audit_id > 0)) NOT VALID;
+
 ALTER TABLE ONLY control.audit_events
     ADD CONSTRAINT audit_events_pkey PRIMARY KEY (occurred_at, audit_id);
 
 ALTER TABLE ONLY control.audit_events_rest
     ADD CONSTRAINT audit_events_rest_pkey PRIMARY KEY (occurred_at, audit_id);
+
+ALTER TABLE ONLY control.audit_passed
+    ADD CONSTRAINT audit_passed_pkey PRIMARY KEY (segment);
 
 ALTER TABLE ONLY control.audit_retention
     ADD CONSTRAINT audit_retention_pkey PRIMARY KEY (is_the_one);
@@ -1615,6 +1791,10 @@ CREATE TRIGGER audit_events_not_emptied BEFORE TRUNCATE ON control.audit_events 
 
 CREATE TRIGGER audit_events_stay BEFORE DELETE OR UPDATE ON control.audit_events FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
 
+CREATE TRIGGER audit_passed_not_emptied BEFORE TRUNCATE ON control.audit_passed FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
+
+CREATE TRIGGER audit_passed_stays BEFORE DELETE OR UPDATE ON control.audit_passed FOR EACH ROW EXECUTE FUNCTION control.refuse_change();
+
 CREATE TRIGGER data_key_holds_its_key BEFORE INSERT OR UPDATE OF key_id ON control.data_key FOR EACH ROW EXECUTE FUNCTION control.hold_key();
 
 CREATE TRIGGER not_emptied BEFORE TRUNCATE ON control.audit_events_rest FOR EACH STATEMENT EXECUTE FUNCTION control.refuse_change();
@@ -1659,6 +1839,8 @@ ALTER TABLE control.audit_checkpoint ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.audit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.audit_events_rest ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.audit_passed ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.audit_retention ENABLE ROW LEVEL SECURITY;
 
@@ -1706,6 +1888,8 @@ CREATE POLICY fleet_reads ON control.audit_events FOR SELECT TO zaptik_fleet USI
 
 CREATE POLICY fleet_reads ON control.audit_events_rest FOR SELECT TO zaptik_fleet USING (true);
 
+CREATE POLICY fleet_reads ON control.audit_passed FOR SELECT TO zaptik_fleet USING (true);
+
 ALTER TABLE control.instance_breaker ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.instance_pace ENABLE ROW LEVEL SECURITY;
@@ -1737,6 +1921,8 @@ CREATE POLICY owner ON control.audit_checkpoint TO zaptik_owner USING (true);
 CREATE POLICY owner ON control.audit_events TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.audit_events_rest TO zaptik_owner USING (true);
+
+CREATE POLICY owner ON control.audit_passed TO zaptik_owner USING (true);
 
 CREATE POLICY owner ON control.audit_retention TO zaptik_owner USING (true);
 
@@ -1822,6 +2008,9 @@ GRANT ALL ON FUNCTION control.claim_quarantined(run uuid, by_worker text, lease_
 REVOKE ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.claim_run(run uuid, by_worker text, lease_seconds double precision) TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.count_audit(upto_segment bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.count_audit(upto_segment bigint) TO zaptik_app;
+
 REVOKE ALL ON FUNCTION control.count_runs() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.count_runs() TO zaptik_app;
 
@@ -1835,6 +2024,8 @@ GRANT ALL ON FUNCTION control.end_isolation_check(by_whom text, last uuid, held 
 
 REVOKE ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.end_slice(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb, blames_instance boolean) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.find_audit_frontier(of_part text, upto_segment bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.find_tenant(tenant text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.find_tenant(tenant text) TO zaptik_app;
@@ -1865,12 +2056,16 @@ GRANT ALL ON FUNCTION control.is_month_sealed(month date) TO zaptik_app;
 REVOKE ALL ON FUNCTION control.keys_in_use() FROM PUBLIC;
 GRANT ALL ON FUNCTION control.keys_in_use() TO zaptik_app;
 
+REVOKE ALL ON FUNCTION control.list_audit_partitions() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION control.list_old_audit_months(keep_months integer, at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.make_audit_months(ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.make_audit_months(ahead integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.make_audit_partition(bound text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION control.pass_audit_checkpoint(of_segment bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION control.promote_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.promote_key(key text) TO zaptik_app;
@@ -1880,6 +2075,9 @@ GRANT ALL ON FUNCTION control.read_audit(part text, above_id bigint, upto_id big
 
 REVOKE ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_audit_checkpoints(after_segment bigint, batch integer) TO zaptik_app;
+
+REVOKE ALL ON FUNCTION control.read_audit_drops(batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION control.read_audit_drops(batch integer) TO zaptik_app;
 
 REVOKE ALL ON FUNCTION control.read_audit_partitions(most_counted integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION control.read_audit_partitions(most_counted integer) TO zaptik_app;
@@ -1956,6 +2154,8 @@ GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_app;
 GRANT INSERT(detail) ON TABLE control.audit_events TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.audit_events_rest TO zaptik_fleet;
+
+GRANT SELECT ON TABLE control.audit_passed TO zaptik_fleet;
 
 GRANT SELECT ON TABLE control.audit_retention TO zaptik_fleet;
 GRANT SELECT ON TABLE control.audit_retention TO zaptik_app;

@@ -3,7 +3,7 @@
 
 -- FUNCTION {tenant}.check_node(wanted text) has the body 16a4191a1269cc95f9ab5440c9e8495e
 -- FUNCTION {tenant}.check_revision(wanted bigint) has the body 11fe19521da328bed16c4ce1ca4275a7
--- FUNCTION {tenant}.forget_revisions(keep_days integer) has the body 4f2a4e9fbc03ffceeff2a3b784876c36
+-- FUNCTION {tenant}.forget_revisions(keep_days integer) has the body b26715606d86dd64405834b0646a22b8
 -- FUNCTION {tenant}.graph_v1_affected(node_id text) has the body ca5079e0c7cc81420256609da36d7ca5
 -- FUNCTION {tenant}.graph_v1_diff(from_revision bigint, to_revision bigint) has the body e16e0ff293737d4683e039bbdbbd4721
 -- FUNCTION {tenant}.graph_v1_edges_at(revision bigint) has the body fa1198bc8e4560c2576e90dde35f63a2
@@ -134,10 +134,10 @@ CREATE POLICY reader ON {tenant}.reference FOR SELECT TO {reader} USING (true)
 CREATE POLICY reader ON {tenant}.revision FOR SELECT TO {reader} USING ((state = 'published'::text))
 CREATE POLICY reader ON {tenant}.table_read FOR SELECT TO {reader} USING ((run_id IN ( SELECT unnest(ARRAY[r.run_id, r.checked_run_id]) AS unnest FROM {tenant}.revision r WHERE (r.state = 'published'::text))))
 CREATE POLICY retention ON {tenant}.edge_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (until <= ( SELECT min(f.revision) AS min FROM {tenant}.feed f))))
-CREATE POLICY retention ON {tenant}.feed FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))))
+CREATE POLICY retention ON {tenant}.feed FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (published_at < (clock_timestamp() - '364 days'::interval))))
 CREATE POLICY retention ON {tenant}.finding_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (until <= ( SELECT min(f.revision) AS min FROM {tenant}.feed f))))
 CREATE POLICY retention ON {tenant}.node_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (until <= ( SELECT min(f.revision) AS min FROM {tenant}.feed f))))
-CREATE POLICY retention ON {tenant}.revision FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (state <> 'quarantined'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))))
+CREATE POLICY retention ON {tenant}.revision FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (state <> 'quarantined'::text) AND (published_at < (clock_timestamp() - '364 days'::interval))))
 CREATE POLICY retention_sees ON {tenant}.edge_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (until <= ( SELECT min(f.revision) AS min FROM {tenant}.feed f))))
 CREATE POLICY retention_sees ON {tenant}.feed FOR SELECT TO zaptik_owner USING ((current_setting('role'::text) = '{tenant}'::text))
 CREATE POLICY retention_sees ON {tenant}.finding_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = '{tenant}'::text) AND (until <= ( SELECT min(f.revision) AS min FROM {tenant}.feed f))))

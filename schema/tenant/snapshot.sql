@@ -72,8 +72,8 @@ CREATE FUNCTION tenant_example.forget_revisions(keep_days integer) RETURNS TABLE
 DECLARE
     kept_since timestamptz := clock_timestamp() - keep_days * interval '1 day';
 BEGIN
-    IF keep_days IS NULL OR keep_days < 30 THEN
-        RAISE EXCEPTION 'revisions are kept for 30 days at least' USING ERRCODE = 'invalid_parameter_value';
+    IF keep_days IS NULL OR keep_days < 365 THEN
+        RAISE EXCEPTION 'revisions are kept for 365 days at least' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT coalesce(min(r.revision) FILTER (WHERE r.published_at >= kept_since), max(r.revision)) INTO oldest
     FROM "tenant_example".revision r WHERE r.state = 'published';
@@ -1236,7 +1236,7 @@ ALTER TABLE tenant_example.reference ENABLE ROW LEVEL SECURITY;
 CREATE POLICY retention ON tenant_example.edge_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
    FROM tenant_example.feed f))));
 
-CREATE POLICY retention ON tenant_example.feed FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
+CREATE POLICY retention ON tenant_example.feed FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (published_at < (clock_timestamp() - '364 days'::interval))));
 
 CREATE POLICY retention ON tenant_example.finding_history FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
    FROM tenant_example.feed f))));
@@ -1246,7 +1246,7 @@ CREATE POLICY retention ON tenant_example.node_history FOR DELETE TO zaptik_owne
 
 ALTER TABLE tenant_example.retention ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY retention ON tenant_example.revision FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (state <> 'quarantined'::text) AND (published_at < (clock_timestamp() - '29 days'::interval))));
+CREATE POLICY retention ON tenant_example.revision FOR DELETE TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (state <> 'quarantined'::text) AND (published_at < (clock_timestamp() - '364 days'::interval))));
 
 CREATE POLICY retention_sees ON tenant_example.edge_history FOR SELECT TO zaptik_owner USING (((current_setting('role'::text) = 'tenant_example'::text) AND (until <= ( SELECT min(f.revision) AS min
    FROM tenant_example.feed f))));

@@ -21,7 +21,7 @@ AREAS: tuple[schema.Area, ...] = get_args(schema.Area)
 QUERIES = [(area, name) for area in AREAS for name in schema.read_queries(area)]
 BY_THE_OWNER = {
     "add_offboarding", "add_tenant", "begin_deletion", "cancel_live_run", "cancel_offboarding", "delete_tenant",
-    "list_schemas", "read_name", "read_run_ids", "shred_tenant",
+    "hold_deletion", "hold_tenant", "list_schemas", "read_name", "read_run_ids", "shred_tenant",
 }  # fmt: skip
 BY_A_TENANT = {"record_events", "finish_run"}
 LONGEST_LINE = 120

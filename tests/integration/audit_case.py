@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from worker.postgres.connection import Connection, open_connection
 from worker.vault import AuditKey, generate_audit_key
 
 HOLDER = "a test"
+_CASTS = {"last_xid": "::xid8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,27 @@ async def seal_all(deployment: Deployment, key: AuditKey, *, holder: str = HOLDE
     """Seal what is settled, as the scheduler does."""
     async with open_connection(deployment.app_url, purpose="test") as app:
         return [made async for made in seal(app, key, holder=holder, now=lambda: datetime.now(UTC))]
+
+
+async def put_checkpoint(admin: Connection, checkpoint: Checkpoint) -> None:
+    """Add a checkpoint as it is, as a superuser can; nothing checks what it seals."""
+    names = [item.name for item in fields(Checkpoint)]
+    columns = ", ".join(name.replace("_us", "_at") for name in names)
+    values = ", ".join(
+        f"to_timestamp(%({name})s::bigint / 1000000.0)"
+        if name.endswith("_us")
+        else f"%({name})s{_CASTS.get(name, '')}"
+        for name in names
+    )
+    await admin.execute(
+        f"INSERT INTO control.audit_checkpoint ({columns}) VALUES ({values})".encode(),  # noqa: S608  our own words
+        {name: str(value) if name == "last_xid" else value for name, value in vars_of(checkpoint).items()},
+    )
+
+
+def vars_of(checkpoint: Checkpoint) -> dict[str, object]:
+    """Give a checkpoint's fields by their names."""
+    return {item.name: getattr(checkpoint, item.name) for item in fields(checkpoint)}
 
 
 async def make_trail(deployment: Deployment, folder: Path) -> Trail:

@@ -120,7 +120,7 @@ class Leaver:
         assert key is not None
         async for _ in audit.seal(app, key, holder="this test", now=_now):
             pass
-        return await audit_chain.verify(app, key.trusted.check)
+        return await audit_chain.verify(app, key.trusted.check, now=_now())
 
 
 def build_leaver(

@@ -248,6 +248,15 @@ def _forge_end(lines: list[str]) -> list[str]:
     return [*kept_lines, json.dumps({"type": "end", **counts, "unsealed": 0})]
 
 
+def _empty_last(lines: list[str]) -> list[str]:
+    """Leave the events of the last checkpoint out, as of a month that went, and make the end fit."""
+    last = max(at for at, line in enumerate(lines) if line.startswith('{"type":"checkpoint"'))
+    checkpoint, end = json.loads(lines[last]), json.loads(lines[-1])
+    emptied = {**checkpoint, "entries": None}
+    end["events"] -= checkpoint["events"]
+    return [*lines[:last], json.dumps(emptied), json.dumps(end)]
+
+
 CHANGES: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "a byte of an event": (_alter, "was altered"),
     "an event left out": (lambda lines: _without(lines, _events(lines)[7]), "is missing"),
@@ -255,6 +264,7 @@ CHANGES: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "two events swapped": (_swap, "was altered, or is not in its place"),
     "the first checkpoint left out": (lambda lines: _without(lines, 1, *_events(lines)[:1000]), "is missing"),
     "the end cut off": (lambda lines: lines[:-1], "it was cut"),
+    "events of the last month left out": (_empty_last, "are gone, and are not two years old"),
     "no checkpoints at all": (lambda lines: [lines[0], lines[-1]], "end tells of"),
 }
 
@@ -291,9 +301,61 @@ def test_an_export_of_a_time_has_the_whole_chain_and_the_events_of_that_time(
     keys.write_text(json.dumps(kept.call("key", "show").document))
     ended = kept.call("export", "--from", "2001-01-01", "--to", "2001-02-01", "-o", str(trail))
     assert (ended.document["events"], ended.document["segments"] > 1) == (0, True)
-    assert check_file(trail, keys)[0] == 0
+    code, said = check_file(trail, keys)
+    assert (code, "asked was from 2001-01-01T00:00:00Z to 2001-02-01" in said) == (0, True)
     [told] = kept.call("tail", "--action", "audit.exported", "--limit", "1").document["events"]
     assert told["detail"] == {"from": "2001-01-01T00:00:00Z", "to": "2001-02-01T00:00:00Z", "events": 0}
+
+
+def test_months_whose_time_is_over_are_named_and_no_fault(kept: Kept, tmp_path: Path) -> None:
+    keys, trail = tmp_path / "keys.json", tmp_path / "trail.jsonl"
+    kept.rows("SET ROLE zaptik_owner", "SELECT control.make_audit_partition('2020-01')")
+    at = "'2020-01-31 23:59Z'::timestamptz"
+    asyncio.run(add_events(kept.deployment, 3, at=at))
+    assert kept.call("seal").code == 0
+    [row] = kept.rows("SET ROLE zaptik_owner", "SELECT events FROM control.forget_audit_month(24)")
+    assert row["events"] == 3
+    ended = kept.call("verify")
+    assert (ended.code, ended.document["dropped"]) == (0, ["2020-01"])
+    assert kept.call("export", "-o", str(trail)).code == 0
+    keys.write_text(json.dumps(kept.call("key", "show").document))
+    code, said = check_file(trail, keys)
+    assert (code, "gone when their time was over: 2020-01" in said) == (0, True), said
+
+
+def test_an_event_numbered_below_one_is_named_by_the_command(kept: Kept) -> None:
+    check = "CONSTRAINT audit_events_numbered"
+    kept.rows(
+        f"ALTER TABLE control.audit_events DROP {check}",
+        "INSERT INTO control.audit_events (audit_id, action) OVERRIDING SYSTEM VALUE VALUES (-7, 'x')",
+    )
+    ended = kept.call("verify")
+    kept.rows(
+        "SET session_replication_role = replica",
+        "DELETE FROM control.audit_events WHERE audit_id = -7",
+        f"ALTER TABLE control.audit_events ADD {check} CHECK (audit_id > 0) NOT VALID",
+    )
+    assert (ended.code, ended.document["first_bad"]["what"]) == (1, "unread")
+    [unread] = ended.document["unread"]
+    assert (unread["events"], unread["lowest"], unread["highest"]) == (1, -7, -7)
+    assert f"{unread['table']}: 1 events that no check reads, among them -7 to -7" in ended.said
+    assert kept.call("verify").code == 0
+
+
+def test_behind_a_segment_that_does_not_hold_the_rest_is_checked(kept: Kept) -> None:
+    replica, change = (
+        "SET session_replication_role = replica",
+        "UPDATE control.audit_checkpoint SET signature = ",
+    )
+    [row] = kept.rows(
+        "SELECT encode(signature, 'hex') AS was FROM control.audit_checkpoint WHERE segment = 1"
+    )
+    kept.rows(replica, change + "decode(repeat('00', 64), 'hex') WHERE segment = 1")
+    whole = kept.call("verify")
+    behind = kept.call("verify", "--after-segment", "1")
+    kept.rows(replica, change + f"decode('{row['was']}', 'hex') WHERE segment = 1")
+    assert (whole.code, whole.document["first_bad"]["segment"]) == (1, 1)
+    assert (behind.code, behind.document["newest"]["segment"]) == (0, behind.document["segments"] + 1)
 
 
 def test_what_is_no_export_cannot_be_checked(exported: tuple[Path, Path], tmp_path: Path) -> None:

@@ -132,8 +132,9 @@ async def test_two_years_of_events_go_month_by_month_and_none_a_day_early_or_lat
         "SELECT actor, detail FROM control.audit_events WHERE action = 'retention.audit' ORDER BY audit_id",
     )
     assert [event["detail"] for event in told][-len(months) :] == [
-        {"month": name, "events": counts[name]} for name in months
+        {"month": name, "events": counts[name], "by": "postgres"} for name in months
     ]
+    assert {event["actor"] for event in told[-len(months) :]} == {"zaptik_owner"}
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ async def test_a_trail_whose_months_went_verifies_by_what_is_left(
     assert [month.month for month in gone.dropped] == ["2024-05", "2024-06"]
     if sealed_after:
         await seal_all(scheduler, key)
-    found = await audit_chain.verify(scheduler, key.trusted.check)
+    found = await audit_chain.verify(scheduler, key.trusted.check, now=datetime.now(UTC))
     assert (found.fault, found.dropped) == (None, ["2024-05", "2024-06"])
     assert found.segments >= 3
     assert (found.events == found.sealed) is sealed_after

@@ -16,10 +16,9 @@ from jobs.audit import SEGMENT_EVENTS, Checkpoint, Frontier, build_checkpoint, h
 from jobs.audit_check import Fault
 from ops.local.postgres import EmbeddedPostgres
 from tests.conftest import Deployment, deploy
-from tests.integration.audit_case import Trail, add_events, make_trail, seal_all
+from tests.integration.audit_case import Trail, add_events, make_trail, put_checkpoint, seal_all
 from tests.integration.postgres_steps import read_own
 from worker.postgres.audit import (
-    add_checkpoint,
     read_events,
     read_newest_checkpoint,
     read_partitions,
@@ -51,6 +50,7 @@ async def trail(made_trail: Trail) -> Trail:
 
 
 async def check(connection: Connection, trail: Trail, **options: object) -> Verified:
+    options = {"now": datetime.now(UTC), **options}
     return await verify(connection, trail.key.trusted.check, **options)  # type: ignore[arg-type]
 
 
@@ -208,8 +208,8 @@ async def test_a_month_that_went_when_its_time_was_over_is_told_as_dropped(trail
         for day in ("2020-01-31", "2020-02-01"):
             await add_events(trail.deployment, 3, at=f"'{day} 00:00Z'::timestamptz")
         await admin.execute(
-            """INSERT INTO control.audit_events (action, detail)
-               VALUES ('retention.audit', '{"month": "2020-02", "events": 3}')"""
+            """INSERT INTO control.audit_events (actor, action, detail)
+               VALUES ('zaptik_owner', 'retention.audit', '{"month": "2020-02", "events": 3}')"""
         )
     await seal_all(trail.deployment, trail.key)
     async with trail.tampering() as admin:
@@ -223,8 +223,8 @@ async def test_with_another_key_nothing_is_believed(trail: Trail, tmp_path: Path
     other = generate_audit_key(tmp_path / "other.json")
     under_its_name = TrustedKeys({trail.key.key_id: other.trusted.keys[other.key_id]})
     async with open_connection(trail.deployment.app_url, purpose="test") as app:
-        unknown = await verify(app, other.trusted.check)
-        wrong = await verify(app, under_its_name.check)
+        unknown = await verify(app, other.trusted.check, now=datetime.now(UTC))
+        wrong = await verify(app, under_its_name.check, now=datetime.now(UTC))
     assert unknown.fault == Fault("unknown_key", 1, trail.chain[0].bound)
     assert wrong.fault == Fault("signature", 1, trail.chain[0].bound)
 
@@ -304,11 +304,8 @@ async def test_the_trail_of_a_server_restored_from_a_dump_is_sealed_on(trail: Tr
         events = await read_events(admin, frontier, settled=False)
         newest = await read_newest_checkpoint(admin)
         await admin.execute("UPDATE control.audit_sealer SET holder = 'a test', lease_until = 'infinity'")
-        assert await add_checkpoint(
-            admin,
-            build_checkpoint(events, frontier, newest, signer=trail.key, sealed_us=0),
-            holder="a test",
-        )
+        # by the server that was left, where it was settled
+        await put_checkpoint(admin, build_checkpoint(events, frontier, newest, signer=trail.key, sealed_us=0))
         await admin.execute(insert, [str(dumped + 1), "not sealed before the dump", 3])
         await admin.execute(insert, ["20", "of the new server", 4])
         assert sum(one.unsealed for one in await read_partitions(admin)) == 7
@@ -338,8 +335,8 @@ async def test_another_key_is_an_event_and_the_chain_goes_on(trail: Trail, tmp_p
     async with trail.tampering() as admin:
         await admin.execute("UPDATE control.audit_sealer SET holder = 'a test', lease_until = 'infinity'")
         made = [one async for one in seal(admin, key, holder="a test", now=lambda: datetime.now(UTC))]
-        found = await verify(admin, key.trusted.check)
-        old = await verify(admin, trail.key.trusted.check)
+        found = await verify(admin, key.trusted.check, now=datetime.now(UTC))
+        old = await verify(admin, trail.key.trusted.check, now=datetime.now(UTC))
         told = await read_own(
             admin, "SELECT detail FROM control.read_audit_tail(NULL, NULL, 'audit.key_used', 1)"
         )

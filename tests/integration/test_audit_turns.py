@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -175,6 +175,33 @@ async def test_what_was_changed_is_found_by_a_scheduler_on_its_way_round(
     assert scheduler.told_of(AUDIT_CHECKED.name)[-1].fields["faults"] == 1
     await asyncio.to_thread(turns.take, key[0].trusted)
     assert scheduler.told_of(AUDIT_CHECKED.name)[-1].fields["faults"] == 0
+
+
+async def test_a_month_that_is_gone_too_early_is_found_by_a_scheduler_on_its_way_round(
+    own_deployment: Deployment, admin: Connection, key: tuple[AuditKey, Path]
+) -> None:
+    """One that is old enough is not judged here: whether anybody told of it, `audit verify` says."""
+    month = f"{datetime.now(UTC) - timedelta(days=600):%Y-%m}"
+    for bound in (month, "2019-03"):
+        await admin.execute("SELECT control.make_audit_partition(%s)", [bound])
+        await add_events(own_deployment, 2, at=f"'{bound}-02Z'::timestamptz")
+    await seal_all(own_deployment, key[0], holder="this test")
+    turns = CheckingTurns(scheduler := Scheduler(own_deployment), turn_seconds=60)
+    async with admin.transaction():
+        for bound in (month, "2019-03"):
+            name = f"control.audit_events_{bound.replace('-', '_')}"
+            await admin.execute(f"ALTER TABLE control.audit_events DETACH PARTITION {name}".encode())
+    for _ in range(2):  # it begins anywhere
+        await asyncio.to_thread(turns.take, key[0].trusted)
+    for bound in (month, "2019-03"):
+        name = f"control.audit_events_{bound.replace('-', '_')}"
+        ends = (datetime.fromisoformat(f"{bound}-28") + timedelta(days=4)).strftime("%Y-%m")
+        await admin.execute(
+            f"ALTER TABLE control.audit_events ATTACH PARTITION {name} FOR VALUES FROM ('{bound}-01Z') "
+            f"TO ('{ends}-01Z')".encode()
+        )
+    found = {(event.fields["what"], event.fields["bound"]) for event in scheduler.told_of(AUDIT_BROKEN.name)}
+    assert found == {("partition_missing", month)}
 
 
 async def test_a_round_goes_on_where_the_last_turn_stopped(

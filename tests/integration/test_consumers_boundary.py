@@ -53,7 +53,7 @@ async def test_another_tenant_is_closed(relation: str, reader: Connection, bysta
     [
         "graph_v1_nodes_at(1)", "graph_v1_edges_at(1)", "graph_v1_diff(1, 2)", "graph_v1_neighbours('x')",
         "graph_v1_routes('x')", "graph_v1_affected('x')", "check_revision(1)", "graph_v1_findings_at(1)",
-        "forget_revisions(30)", "prune_history(1)",
+        "forget_revisions(365)", "prune_history(1)",
     ],
 )  # fmt: skip
 async def test_another_tenants_functions_are_closed(
@@ -220,7 +220,7 @@ async def test_every_view_is_its_callers_and_every_function_binds_its_names(
         assert not row["public"], row["proname"]
 
 
-@pytest.mark.parametrize("call", ["forget_revisions(30)", "prune_history(1)"])
+@pytest.mark.parametrize("call", ["forget_revisions(365)", "prune_history(1)"])
 async def test_a_reader_lets_nothing_go(call: str, reader: Connection, tenant: Tenant) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for function"):
         await ask(reader, f"SELECT * FROM {{tenant}}.{call}", within=tenant)  # noqa: S608

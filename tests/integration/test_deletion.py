@@ -245,6 +245,24 @@ async def test_what_cannot_be_reached_or_written_is_found_before_the_rest_goes(
     assert (await leaver.call(capsys, *words)).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "end",
+    [b'{"form": "zaptik tomb', b'{"form": "zaptik tombstone 1"}'],
+    ids=["cut off", "whole without its end"],
+)
+async def test_a_line_of_the_list_begins_on_its_own_whatever_was_cut_off_before(
+    leaver: Leaver, tenant: Tenant, tmp_path: Path, capsys: Capture, end: bytes
+) -> None:
+    file = tmp_path / "list.jsonl"
+    file.write_bytes(b'{"the": "first"}\n' + end)
+    words = ("tenant", "offboard", tenant.name, "--reference", "REQ-3", "--now", "--json")
+    ended = await leaver.call(capsys, *words, ZAPTIK_TOMBSTONES_FILE=str(file))
+    assert ended.exit_code == 0, ended
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+    assert len(lines) == 2 + end.endswith(b"}")
+    assert (lines[0], lines[-1]["tenant_id"]) == ({"the": "first"}, str(tenant.tenant_id))
+
+
 async def test_without_a_key_or_a_list_it_is_deleted_and_what_lacks_is_said(
     leaver: Leaver, owner: Connection, tenant: Tenant, capsys: Capture
 ) -> None:

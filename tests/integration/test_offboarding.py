@@ -144,8 +144,9 @@ async def test_the_apps_login_neither_begins_nor_ends_it(
         await change_state(
             app, tenant.tenant_id, state, reason=None
         )  # a worker's late word on refused credentials
-    async with in_tenant_rows(app, tenant.tenant_id):
-        assert await store_credentials(app, tenant.tenant_id, STORED) is False
+    with pytest.raises(TenantLeaves):
+        async with in_tenant_rows(app, tenant.tenant_id):
+            await store_credentials(app, tenant.tenant_id, STORED)
     assert (await find_tenant(app, tenant.name)).state == "offboarding"
     for statement in ("SELECT * FROM control.offboarding", "DELETE FROM control.offboarding"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

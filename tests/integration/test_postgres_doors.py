@@ -39,6 +39,8 @@ FOR_ALL = {
     "make_audit_months": "control.make_audit_months(0)",
     "read_audit": "control.read_audit('rest', 0, 9, '0', 0, true, 1)",
     "read_audit_partitions": "control.read_audit_partitions(1)",
+    "count_audit": "control.count_audit(0)",
+    "read_audit_drops": "control.read_audit_drops(1)",
     "read_audit_checkpoints": "control.read_audit_checkpoints(0, 1)",
     "is_month_sealed": "control.is_month_sealed('1999-01-01')",
     "hold_audit_lease": "control.hold_audit_lease('a door', 0)",

@@ -246,17 +246,17 @@ async def test_one_at_a_time_and_once_a_day(app: Connection, admin: Connection, 
     assert (await let_go(app, tenant, daily))[0] == "done"
 
 
-async def test_the_apps_way_in_deletes_no_history_and_nothing_younger_than_a_month(
+async def test_the_apps_way_in_deletes_no_history_and_nothing_younger_than_a_year(
     app: Connection, admin: Connection, tenant: Tenant
 ) -> None:
     await publish_names(app, tenant, "a", "b", "c")
-    await age(admin, tenant, 2, days=28)
+    await age(admin, tenant, 2, days=363)
     for table in ("node_history", "edge_history", "finding_history", "revision", "feed"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             async with as_tenant(app, tenant.schema_name):
                 await app.execute(f"DELETE FROM {tenant.schema_name}.{table}".encode())  # noqa: S608
-    for days in ("0", "29", "NULL", "-1"):
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="30 days at least"):
+    for days in ("0", "30", "364", "NULL", "-1"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="365 days at least"):
             async with as_tenant(app, tenant.schema_name):
                 await app.execute(f"SELECT {tenant.schema_name}.forget_revisions({days})".encode())
     async with as_tenant(app, tenant.schema_name):

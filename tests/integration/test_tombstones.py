@@ -65,7 +65,7 @@ async def test_after_a_restore_migrate_deletes_again_whom_the_list_names_and_nob
         own_server.restart()
         assert set(await find_in_database(deployment.admin_url, [NAME])) == {NAME}, "the backup has it"
         unlisted = await leaver.call(capsys, "migrate", "--json", ZAPTIK_TOMBSTONES_FILE="")
-        assert json.loads(unlisted.stdout)["tombstones"] == {"listed": 0, "deleted": []}
+        assert json.loads(unlisted.stdout)["tombstones"] == {"listed": 0, "deleted": [], "torn": False}
         forged = tmp_path / "forged.jsonl"
         forged.write_text(leaver.tombstones.read_text().replace(str(tenant.tenant_id), str(stays.tenant_id)))
         refused = await leaver.call(capsys, "migrate", "--json", ZAPTIK_TOMBSTONES_FILE=str(forged))
@@ -77,11 +77,14 @@ async def test_after_a_restore_migrate_deletes_again_whom_the_list_names_and_nob
 
         again = await leaver.call(capsys, "migrate", "--json")
         assert (again.exit_code, json.loads(again.stdout)["tombstones"]) == (
-            0, {"listed": 1, "deleted": [str(tenant.tenant_id)]},
+            0, {"listed": 1, "deleted": [str(tenant.tenant_id)], "torn": False},
         )  # fmt: skip
         assert await find_in_database(deployment.admin_url, [NAME, NAME.replace("-", "_")]) == {}
+        with leaver.tombstones.open("ab") as file:
+            file.write(b'{"form": "zaptik tombst')
         once_more = await leaver.call(capsys, "migrate", "--json")
-        assert json.loads(once_more.stdout)["tombstones"] == {"listed": 1, "deleted": []}
+        assert json.loads(once_more.stdout)["tombstones"] == {"listed": 1, "deleted": [], "torn": True}
+        assert "the last line of" in once_more.stderr
         async with (
             open_connection(deployment.admin_url, purpose="test") as owner,
             open_connection(deployment.app_url, purpose="test") as app,

@@ -16,6 +16,7 @@ from jobs.certificate import (
     build_tombstone,
     check_paper,
     digest_paper,
+    mend_tail,
     read_tombstones,
     sign_paper,
 )
@@ -80,7 +81,8 @@ def test_a_tombstone_names_nobody_and_leads_to_its_certificate(key: AuditKey) ->
     assert line.endswith("\n")
     assert line.count("\n") == 1
     assert "acme" not in line
-    [tombstone] = read_tombstones(f"\n{line}\n", check_signature=key.trusted.check)
+    [tombstone], is_torn = read_tombstones(f"\n{line}\n".encode(), check_signature=key.trusted.check)
+    assert not is_torn
     assert str(tombstone.tenant_id) == CONTENT["tenant_id"]
     assert (tombstone.reference, tombstone.certificate) == (CONTENT["reference"], digest_paper(certificate))
 
@@ -91,11 +93,25 @@ def test_a_line_that_somebody_put_there_deletes_nobody(key: AuditKey, tmp_path: 
     unsigned = build_tombstone(sign_paper(CONTENT, None), None)
     moved = good.replace(CONTENT["tenant_id"], "11111111-1111-1111-1111-111111111111")
     for line in (forged, unsigned, moved, "no json\n", "[]\n", "{}\n", good[:-20] + "\n"):
-        with pytest.raises(TombstonesUnreadable, match="Line 2 of the list"):
-            read_tombstones(good + line, check_signature=key.trusted.check)
-    assert len(read_tombstones(good + unsigned, check_signature=None)) == 2, (
-        "where there is no key, none is asked for"
-    )
+        for after in ("", good):
+            with pytest.raises(
+                TombstonesUnreadable, match=r"Line 2 of the list.*move it to a file of its own"
+            ):
+                read_tombstones((good + line + after).encode(), check_signature=key.trusted.check)
+    believed, _ = read_tombstones((good + unsigned).encode(), check_signature=None)
+    assert len(believed) == 2, "where there is no key, none is asked for"
     for line in ("no json", "[]", "{}", json.dumps({"form": CERTIFICATE})):
         with pytest.raises(TombstonesUnreadable, match="Line 1"):
-            read_tombstones(line, check_signature=None)
+            read_tombstones(f"{line}\n".encode(), check_signature=None)
+
+
+def test_a_last_line_that_was_cut_off_is_passed_over_and_told(key: AuditKey) -> None:
+    good = build_tombstone(sign_paper({**CONTENT, "reference": "Löschung"}, key), key).encode()
+    for end in range(1, len(good) - 1):
+        found, is_torn = read_tombstones(good + good[:end], check_signature=key.trusted.check)
+        assert (len(found), is_torn) == (1, True), end
+    found, is_torn = read_tombstones(good + good[:-1], check_signature=key.trusted.check)
+    assert (len(found), is_torn) == (2, False), "it lacks its end alone"
+    assert mend_tail(b"") == (b"", 0)
+    assert mend_tail(good[:-1]) == (b"\n", 0)
+    assert mend_tail(good[:30]) == (b"", 30)

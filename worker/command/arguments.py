@@ -38,6 +38,7 @@ Command = Callable[[argparse.Namespace, Settings, Output], int]
 
 _UNKNOWN = "unrecognized arguments:"  # argparse's own words
 _MOST_RUNS = 1_000
+_MOST_SEGMENTS = 2**62
 _MOST_EVENTS = 10_000
 _HIGHEST_REVISION = 2**63 - 1
 
@@ -347,6 +348,10 @@ def _add_audit(verbs: argparse._SubParsersAction[_Parser]) -> None:
     check.add_argument(
         "--checkpoint", type=parse_digest, action="append", default=[], metavar="DIGEST",
         help="that this checkpoint, known from the log (`audit.sealed`), is in the chain; may be given again",
+    )  # fmt: skip
+    check.add_argument(
+        "--after-segment", type=parse_number(_MOST_SEGMENTS), default=0, metavar="N",
+        help="go on behind segment N, which does not hold as you know",
     )  # fmt: skip
     check.add_argument(
         "--public-key", type=Path, metavar="FILE", help="believe these keys, not the configured ones"

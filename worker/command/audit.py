@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,7 +61,10 @@ def verify_trail(asked: argparse.Namespace, settings: Settings, output: Output) 
     known = [bytes.fromhex(digest) for digest in asked.checkpoint]
 
     async def check(connection: Connection) -> Verified:
-        found = await verify(connection, trusted.check, period=_period(asked), known=known)
+        found = await verify(
+            connection, trusted.check, now=datetime.now(UTC), period=_find_period(asked), known=known,
+            after_segment=asked.after_segment,
+        )  # fmt: skip
         fields = {"ok": found.fault is None, "events": found.events, "sealed": found.sealed}
         first_bad = found.fault.document() if found.fault else None
         await trail.tell_act(connection, AUDIT_VERIFIED.name, {**fields, "first_bad": first_bad})
@@ -76,6 +80,9 @@ def verify_trail(asked: argparse.Namespace, settings: Settings, output: Output) 
     else:
         output.lines([f"the trail does not hold; {found.segments} checkpoints before do"])
         output.say(f"zaptik: {found.fault}")
+        for unread in found.unread:
+            which = "" if unread.lowest is None else f", among them {unread.lowest} to {unread.highest}"
+            output.say(f"zaptik: {unread.table}: {unread.events} events that no check reads{which}")
         return 1
     if found.newest is not None:
         output.lines([f"newest: segment {found.newest.segment}, {found.newest.digest.hex()}"])
@@ -86,11 +93,13 @@ def export(asked: argparse.Namespace, settings: Settings, output: Output) -> int
     """Write the chain, and the events of a time or all, to a file that `ops/verify_audit.py` checks by itself."""
     if output.as_json and asked.file is None:
         raise WrongArguments("with --json name a file, -o FILE: standard output is for the document.")
-    asked_for = {"from": format_time(asked.begins), "to": format_time(asked.ends)}
+    asked_for = {"from": _tell_time(asked.begins), "to": _tell_time(asked.ends)}
 
     async def write(connection: Connection) -> Exported:
         with opened(asked.file) as out:
-            written = await export_trail(connection, out, period=_period(asked), head=asked_for)
+            written = await export_trail(
+                connection, out, period=_find_period(asked) or Period(), head=asked_for
+            )
         await trail.tell_act(connection, AUDIT_EXPORTED.name, {**asked_for, "events": written.events})
         return written
 
@@ -169,17 +178,22 @@ def _read_trusted(asked: argparse.Namespace, settings: Settings) -> TrustedKeys:
     return _require_key(settings).trusted
 
 
-def _period(asked: argparse.Namespace) -> Period:
-    given = {"begins_us": asked.begins, "ends_us": asked.ends}
-    return Period(
-        **{name: trail.to_microseconds(moment) for name, moment in given.items() if moment is not None}
-    )
+def _find_period(asked: argparse.Namespace) -> Period | None:
+    """Give the asked time; None where all is asked for."""
+    asked_for = {"begins_us": asked.begins, "ends_us": asked.ends}
+    given = {name: trail.to_microseconds(moment) for name, moment in asked_for.items() if moment is not None}
+    return Period(**given) if given else None
+
+
+def _tell_time(moment: datetime | None) -> str | None:
+    """Give a time in UTC, to the microsecond."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _describe_event(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "audit_id": row["audit_id"],
-        "occurred_at": row["occurred_at"].astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "occurred_at": _tell_time(row["occurred_at"]),
         "actor": row["actor"],
         "caller": row["caller"],
         "action": row["action"],
@@ -197,6 +211,7 @@ def _describe_verified(found: Verified) -> dict[str, Any]:
         "segments": found.segments,
         "newest": _describe_checkpoint(found.newest),
         "dropped": found.dropped,
+        "unread": [asdict(unread) for unread in found.unread],
         "first_bad": found.fault.document() if found.fault else None,
     }
 

@@ -27,7 +27,7 @@ def migrate(_asked: argparse.Namespace, settings: Settings, output: Output) -> i
     """Bring every schema to the version this release needs; 1 where a tenant failed, and the others are done."""
     app_url = settings.database_url.get_secret_value() if settings.database_url else None
     today = datetime.now(UTC).date()
-    listed = read_listed(settings)
+    listed, is_torn = read_listed(settings)
     admin_url = settings.require_admin_database_url()
 
     async def bring_up(connection: Connection) -> tuple[MigrationReport, Protection]:
@@ -43,7 +43,7 @@ def migrate(_asked: argparse.Namespace, settings: Settings, output: Output) -> i
 
     report, protection = ask_as_administrator(settings, bring_up)
     again = _delete_again(listed, settings)
-    tombstones = {"listed": len(listed), "deleted": again}
+    tombstones = {"listed": len(listed), "deleted": again, "torn": is_torn}
     output.document({**describe_migration(report, protection), "tombstones": tombstones})
     output.lines([f"control schema at version {report.control}"])
     for word, names in (("migrated", report.migrated), ("already there", report.current)):
@@ -52,6 +52,11 @@ def migrate(_asked: argparse.Namespace, settings: Settings, output: Output) -> i
         output.lines([f"{len(again)} tenants deleted again that a restored backup brought back"])
     output.lines([f"mended: {statement}" for statement in report.mended])
     output.lines(protection.lines())
+    if is_torn:
+        output.say(
+            f"zaptik: the last line of {settings.tombstones_file} is torn and was passed over: the deletion that wrote "
+            "it was cut off. Call `zaptik tenant offboard` again for the tenant that `zaptik tenant list` shows"
+        )
     for gap in report.gaps:
         output.say(f"zaptik: accepted and open: {gap}: {GAPS[gap]}")
     for failed in report.failed:

@@ -46,7 +46,11 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "consumer list": ("consumer list",),
     "retention run": ("retention run",),
     "audit tail": ("audit tail --tenant acme --limit 50",),
-    "audit verify": ("audit verify", "audit verify --from 2026-10-01T00:00:00Z"),
+    "audit verify": (
+        "audit verify",
+        "audit verify --from 2026-10-01T00:00:00Z",
+        "audit verify --after-segment 17",
+    ),
     "audit export": ("audit export -o trail.jsonl",),
     "audit seal": ("audit seal",),
     "audit key generate": ("audit key generate --into /etc/zaptik/audit.json",),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from jobs.certificate import CERTIFICATE, CertificateInvalid, Paper, check_paper, digest_paper
 from jobs.errors import DatabaseAway, Failure, KeyMissing, WrongArguments
-from jobs.leaving import tell_standing
+from jobs.leaving import TenantStays, tell_standing
 from jobs.names import check_tenant_name
 from worker.command.database import ask_as_administrator
 from worker.command.output import Output, encode_document, format_time
@@ -31,11 +32,11 @@ def offboard(asked: argparse.Namespace, settings: Settings, output: Output) -> i
     name = check_tenant_name(asked.name)
     if asked.cancel:
         return _cancel(name, settings, output)
-    leaving = ask_as_administrator(settings, lambda connection: _record(connection, asked, name))
+    leaving, now = ask_as_administrator(settings, lambda connection: _record(connection, asked, name))
     if asked.now:
-        output.document(_delete(leaving, asked.certificate, settings, output))
+        output.document(_delete(leaving, now, asked.certificate, settings, output))
         return 0
-    document = describe_leaving(leaving, now=datetime.now(UTC))
+    document = describe_leaving(leaving, now=now)
     output.document(document)
     output.lines(
         [
@@ -103,10 +104,14 @@ def _check_arguments(asked: argparse.Namespace) -> None:
         )
 
 
-async def _record(connection: Connection, asked: argparse.Namespace, name: str) -> Offboarding:
+async def _record(
+    connection: Connection, asked: argparse.Namespace, name: str
+) -> tuple[Offboarding, datetime]:
     if asked.reference is None:
-        return await offboarding.find_offboarding(connection, name)
-    return await offboarding.request_offboarding(connection, name, reference=asked.reference)
+        leaving = await offboarding.find_offboarding(connection, name)
+    else:
+        leaving = await offboarding.request_offboarding(connection, name, reference=asked.reference)
+    return leaving, await offboarding.read_clock(connection)
 
 
 def _cancel(name: str, settings: Settings, output: Output) -> int:
@@ -119,39 +124,48 @@ def _cancel(name: str, settings: Settings, output: Output) -> int:
 
 
 def _delete_due(folder: Path | None, settings: Settings, output: Output) -> int:
-    """Delete every tenant whose last week has begun; 1 where one failed, and the others are done."""
-    now = datetime.now(UTC)
-    leaving = ask_as_administrator(settings, offboarding.read_offboardings)
+    """Delete every tenant whose last week has begun; 1 where one failed, and the others are done.
+
+    The list is read anew for each: what was called off meanwhile stays. The time is the database's.
+    """
     deleted: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    waiting = [one for one in leaving if one.begun_at is None and _is_waiting(one, now)]
-    for one in leaving:
-        if one in waiting:
-            continue
+    tried: set[UUID] = set()
+    while True:
+        leaving, now = ask_as_administrator(settings, _read_leaving)
+        left = [one for one in leaving if one.tenant_id not in tried]
+        ready = [one for one in left if one.begun_at is not None or not _is_waiting(one, now)]
+        if not ready:
+            break
+        one = ready[0]
+        tried.add(one.tenant_id)
         file = folder / f"{one.tenant_id}.json" if folder else None
         try:
-            deleted.append(_delete(one, file, settings, output))
+            deleted.append(_delete(one, now, file, settings, output))
         except DatabaseAway:
             raise
+        except TenantStays as stays:
+            output.say(f"zaptik: {stays.message}")
         except Failure as failure:
             failed.append({**describe_leaving(one, now=now), "error": failure.document()})
             output.say(f"zaptik: tenant {one.tenant}: {failure.message}")
-    output.document(
-        {
-            "deleted": deleted,
-            "failed": failed,
-            "waiting": [describe_leaving(one, now=now) for one in waiting],
-        }
-    )
+    waiting = [describe_leaving(one, now=now) for one in left]
+    output.document({"deleted": deleted, "failed": failed, "waiting": waiting})
     output.lines([f"{len(deleted)} deleted, {len(failed)} failed, {len(waiting)} wait for their last week"])
     return 1 if failed else 0
+
+
+async def _read_leaving(connection: Connection) -> tuple[list[Offboarding], datetime]:
+    return await offboarding.read_offboardings(connection), await offboarding.read_clock(connection)
 
 
 def _is_waiting(leaving: Offboarding, now: datetime) -> bool:
     return tell_standing(leaving.due_at, now=now) == "waiting"
 
 
-def _delete(leaving: Offboarding, file: Path | None, settings: Settings, output: Output) -> dict[str, Any]:
+def _delete(
+    leaving: Offboarding, now: datetime, file: Path | None, settings: Settings, output: Output
+) -> dict[str, Any]:
     """Delete a tenant; what was cut off is done again from where it was. Gives its document, with the certificate."""
     signer = read_audit_key(settings)  # before anything is gone
     if signer is None:
@@ -176,7 +190,7 @@ def _delete(leaving: Offboarding, file: Path | None, settings: Settings, output:
     _tidy(leaving, settings, output)
     output.lines(_show_certificate(certificate, file))
     return {
-        **describe_leaving(leaving, now=datetime.now(UTC)),
+        **describe_leaving(leaving, now=now),
         "state": "deleted",
         "deleted_at": certificate["deleted_at"],
         "certificate": certificate,

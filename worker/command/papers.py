@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
+from typing import IO
 
 import worker
 from jobs.certificate import (
@@ -14,6 +16,7 @@ from jobs.certificate import (
     Tombstone,
     TombstonesUnreadable,
     build_tombstone,
+    mend_tail,
     read_tombstones,
     sign_paper,
 )
@@ -23,6 +26,8 @@ from worker.command.output import encode_document, format_time
 from worker.postgres.deletion import Deletion
 from worker.settings import Settings, variable_of
 from worker.vault import AuditKey, read_audit_key
+
+_LONGEST_LINE = 64 * 1024
 
 
 def build_certificate(deletion: Deletion, messages: int | None, signer: AuditKey | None) -> Paper:
@@ -64,19 +69,19 @@ def keep_papers(certificate: Paper, file: Path | None, settings: Settings, signe
         _append(settings.tombstones_file, build_tombstone(certificate, signer))
 
 
-def read_listed(settings: Settings) -> list[Tombstone]:
-    """Read the list of deleted tenants; empty where none is set or none was deleted yet."""
+def read_listed(settings: Settings) -> tuple[list[Tombstone], bool]:
+    """Read the list of deleted tenants, and whether its last line is torn; empty where none is set, or was begun."""
     path = settings.tombstones_file
     if path is None:
-        return []
+        return [], False
     key = read_audit_key(settings)
     try:
-        text = path.read_text("utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
+        return [], False
+    except OSError as error:
         raise TombstonesUnreadable(f"The list {path} cannot be read: {type(error).__name__}.") from None
-    return read_tombstones(text, check_signature=key.trusted.check if key else None)
+    return read_tombstones(content, check_signature=key.trusted.check if key else None)
 
 
 def read_paper(path: Path) -> object:
@@ -91,13 +96,29 @@ def read_paper(path: Path) -> object:
 
 
 def _append(path: Path, line: str) -> None:
+    """Add a line to the list, after a whole one; it is on the disk when this returns, and so is the file's name."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(line.encode())
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "r+b") as file:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            before, cut = mend_tail(_read_tail(file))
+            if cut:
+                file.truncate(file.seek(0, os.SEEK_END) - cut)
+            file.write(before + line.encode())
             file.flush()
             os.fsync(descriptor)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise FileNotWritten(
             f"{variable_of('tombstones_file')}: {path} cannot be added to: {error.strerror}. Nothing more was deleted."
         ) from None
+
+
+def _read_tail(file: IO[bytes]) -> bytes:
+    """Give what stands after the last line's end."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE))
+    return file.read().rpartition(b"\n")[2]

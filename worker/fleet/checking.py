@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 from jobs.audit import Checkpoint
 from jobs.audit_check import Fault
@@ -59,7 +60,7 @@ class CheckingTurns:
         checkpoint = segment.checkpoint
         # The first after a beginning in the middle is where the next are held against, and is checked a round later.
         if self._before is not None or checkpoint.segment == 1:
-            fault = check_segment(segment, self._before, trusted.check)
+            fault = check_segment(segment, self._before, trusted.check, now=datetime.now(UTC))
             self._segments += 1
             if fault is not None:
                 self._tell(fault)

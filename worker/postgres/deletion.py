@@ -49,12 +49,20 @@ class Deletion:
 
 
 async def begin_deletion(connection: Connection, leaving: Offboarding) -> list[UUID]:
-    """Delete a tenant's credentials and data key, from where there is no way back; gives the ids of its runs."""
+    """Delete a tenant's credentials and data key, from where there is no way back; gives the ids of its runs.
+
+    Raises TenantStays where this request was called off, or the tenant is deleted, since it was read.
+    """
     await cancel_live_run(connection, leaving.tenant_id)
     async with as_owner(connection):
-        begun = await fetch_row(connection, "control", "begin_deletion", tenant_id=leaving.tenant_id)
-        if begun is not None:
-            await fetch_rows(connection, "control", "shred_tenant", tenant_id=leaving.tenant_id)
+        begun = await fetch_row(
+            connection, "control", "begin_deletion",
+            tenant_id=leaving.tenant_id, reference=leaving.reference, requested_at=leaving.requested_at,
+        )  # fmt: skip
+        if begun is None:
+            raise _build_stays(leaving)
+        await fetch_rows(connection, "control", "shred_tenant", tenant_id=leaving.tenant_id)
+        if begun["is_new"]:
             fields = {"reference": leaving.reference}
             event = Event(OFFBOARDING_BEGUN, fields, tenant=str(leaving.tenant_id))
             await insert_events(connection, [event])
@@ -67,11 +75,15 @@ async def deleting(connection: Connection, leaving: Offboarding) -> AsyncIterato
     """Delete all of a tenant; it is done when the block ends, and undone where the block fails.
 
     In the block its certificate is written and `record_deletion` called. Raises DatabaseBusy where somebody reads the
-    graph and does not let go of it within a minute.
+    graph and does not let go of it within a minute, and TenantStays where somebody else has done it meanwhile.
     """
     async with connection.transaction():
         for bound in _BOUNDS:
             await connection.execute(sql.SQL(bound))
+        async with as_owner(connection):
+            held = await fetch_row(connection, "control", "hold_deletion", tenant_id=leaving.tenant_id)
+        if held is None:
+            raise _build_stays(leaving)
         graph = await _count_rows(connection, leaving.schema_name)
         await lock_roles(connection)
         consumers = [one.login for one in await list_consumers(connection) if one.tenant == leaving.tenant]
@@ -80,6 +92,8 @@ async def deleting(connection: Connection, leaving: Offboarding) -> AsyncIterato
         roles = (leaving.schema_name, reader_role(leaving.schema_name))
         await _drop(connection, leaving.schema_name, roles)
         async with as_owner(connection):
+            # In a statement of its own: what is added until it has the row, the next one sees.
+            await fetch_rows(connection, "control", "hold_tenant", tenant_id=leaving.tenant_id)
             gone = await fetch_row(connection, "control", "delete_tenant", tenant_id=leaving.tenant_id)
         assert gone is not None
         yield Deletion(leaving, gone["deleted_at"], graph, gone["gone"], roles, len(consumers))
@@ -124,6 +138,13 @@ async def tidy_statistics(connection: Connection, leaving: Offboarding) -> None:
     for row in await fetch_rows(connection, "control", "read_sampled", words=words):
         table = sql.Identifier(row["schema_name"], row["table_name"])
         await connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(table))
+
+
+def _build_stays(leaving: Offboarding) -> TenantStays:
+    return TenantStays(
+        f"The request {leaving.reference!a} to delete {leaving.tenant} is there no more: it was called off, or "
+        "somebody else has deleted the tenant. Nothing was done here."
+    )
 
 
 async def _count_rows(connection: Connection, tenant_schema: str) -> dict[str, int]:

@@ -37,6 +37,12 @@ async def read_offboardings(connection: Connection) -> list[Offboarding]:
     return [Offboarding(**row) for row in await fetch_rows(connection, "control", "read_offboardings")]
 
 
+async def read_clock(connection: Connection) -> datetime:
+    """Give the time by the database, which decides what is due: a machine's own clock may be wrong."""
+    now: datetime = await fetch_value(connection, "control", "read_clock")
+    return now
+
+
 async def request_offboarding(
     connection: Connection, name: str, *, reference: str, at: datetime | None = None
 ) -> Offboarding:
@@ -48,7 +54,7 @@ async def request_offboarding(
     async with as_owner(connection):
         tenant = await find_tenant(connection, name)
         given = check_reference(reference, name=tenant.name, url=tenant.url)
-        requested_at: datetime = at or await fetch_value(connection, "control", "read_clock")
+        requested_at = at or await read_clock(connection)
         due_at = plan_due(requested_at)
         added = await fetch_rows(
             connection, "control", "add_offboarding",

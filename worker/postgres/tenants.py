@@ -85,11 +85,7 @@ async def find_tenant(connection: Connection, name: str) -> Tenant:
 
 def refuse_leaving(tenant: Tenant) -> None:
     """Raise TenantLeaves where a tenant's deletion was asked for: nothing is done for it any more."""
-    if tenant.state == "offboarding":
-        raise TenantLeaves(
-            f"{tenant.name} leaves: its deletion was asked for, and nothing is done for it any more. `zaptik tenant "
-            f"list` shows by when; `zaptik tenant offboard {tenant.name} --cancel` calls it off."
-        )
+    _refuse_leaving(tenant.name, tenant.state)
 
 
 async def change_state(connection: Connection, tenant_id: UUID, state: str, *, reason: str | None) -> None:
@@ -114,8 +110,12 @@ async def next_credential_version(connection: Connection, tenant_id: UUID) -> in
 async def store_credentials(connection: Connection, tenant_id: UUID, stored: StoredCredentials) -> bool:
     """Keep sealed credentials under a new version and let the tenant run. In the tenant's rows.
 
-    False where a person paused it, which new credentials do not end.
+    False where a person paused it, which new credentials do not end. Raises TenantLeaves where its deletion was asked
+    for; until the transaction ends nobody asks for it.
     """
+    row = await fetch_row(connection, "control", "hold_tenant_state", tenant_id=tenant_id)
+    if row is not None:
+        _refuse_leaving(row["name"], row["state"])
     await fetch_rows(
         connection, "control", "store_data_key",
         tenant_id=tenant_id, key_id=stored.key_id, wrapped=stored.wrapped_data_key,
@@ -158,3 +158,11 @@ async def insert_events(connection: Connection, events: Iterable[Event]) -> None
             connection, "control", "insert_event", action=event.kind.name, tenant_id=event.tenant, run=event.run,
             detail=json.dumps(dict(event.fields)),
         )  # fmt: skip
+
+
+def _refuse_leaving(name: str, state: str) -> None:
+    if state == "offboarding":
+        raise TenantLeaves(
+            f"{name} leaves: its deletion was asked for, and nothing is done for it any more. `zaptik tenant list` "
+            f"shows by when; `zaptik tenant offboard {name} --cancel` calls it off."
+        )
