@@ -16,7 +16,6 @@ that `holds` proves nothing for others, and `dropped` is a reason to look at all
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
@@ -26,6 +25,7 @@ import msgspec
 from jobs.errors import ResponseInvalid
 from jobs.keys import UPDATED_ON
 from jobs.surface import Surface, Table
+from jobs.values import MOMENT
 
 Canary = Literal["sample", "unknown_field", "range", "times"]
 UnknownField = Literal["drops_term", "returns_no_rows", "refused", "unknown"]
@@ -42,7 +42,6 @@ _QUERIES: Final[Mapping[Canary, str]] = {
     "range": f"sys_id>{_HIGHEST_KEY}^ORDERBYsys_id",
     "times": f"{UPDATED_ON}>={{moment}}^{UPDATED_ON}<={{moment}}^ORDERBYsys_id",
 }
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\Z")
 _WARNINGS: Final[Mapping[tuple[str, str], str]] = {
     ("range", "dropped"): (
         "range_dropped: the instance drops comparisons from queries on {table} and says nothing of it (a query ACL): "
@@ -82,7 +81,7 @@ class Signs:
 
     def find_moment(self) -> str:
         """Give the time of the first row that has one; empty where none has."""
-        return next((row.updated_on for row in self.rows if _MOMENT.match(row.updated_on)), "")
+        return next((row.updated_on for row in self.rows if MOMENT.match(row.updated_on)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def choose_tables(surface: Surface) -> list[Table]:
 
 def canary_parameters(canary: Canary, *, moment: str = "") -> dict[str, str]:
     """Give the parameters of the Table API request of one canary; ValueError for a time that is none."""
-    if (canary == "times") != bool(_MOMENT.match(moment)):
+    if (canary == "times") != bool(MOMENT.match(moment)):
         raise ValueError(f"the canary {canary} is not sent with {moment!r}")
     return {
         "sysparm_query": _QUERIES[canary].format(moment=moment),

@@ -15,11 +15,11 @@ from typing import TypeAlias
 from jobs.errors import OutsideSurface
 from jobs.sensitive import SECRET_TYPES, describe_property_refusal, is_kept_column, is_people_table
 from jobs.surface import Discovery, Reference, Surface, Table
+from jobs.values import NAME
 
 MOST_NAMES = 40  # in one IN: an address may have 8,192 bytes, all in all
 
 _TABLE = re.compile(r"(?:dl|u|x)_[a-z0-9_]{1,76}\Z")
-_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,79}\Z")
 _KEPT_TYPES = frozenset(
     {
         "string", "choice", "integer", "longint", "decimal", "float", "boolean", "reference", "glide_list",
@@ -116,7 +116,7 @@ def choose_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
 
 
 def _is_kept(column: Column) -> bool:
-    if not _COLUMN.match(column.element) or column.element.startswith("sys_"):
+    if not NAME.match(column.element) or column.element.startswith("sys_"):
         return False
     if column.internal_type not in _KEPT_TYPES or not is_kept_column(column.element):
         return False
@@ -174,7 +174,7 @@ def _build_discovered(surface: Surface, origin: TableOrigin) -> DerivedTable:
             discovery.reference, to=column.reference, many=column.internal_type == "glide_list"
         )
         for column in own
-        if column.internal_type in _REFERRING and _COLUMN.match(column.reference)
+        if column.internal_type in _REFERRING and NAME.match(column.reference)
     }
     return _derive(
         parent,

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobs.surface import Table
-from jobs.verdict import Verdict
+from jobs.verdict import NOTHING_MISSING, Verdict
 
 LOOK_ROWS: Final = 100
 EMPTY: Final = "no row comes and none is counted: it is empty, or hidden from the account as if it were"
-_FINE: Final = frozenset({"complete", "absent"})
 _UNRESTRICTED: Final = "useraccount"
 
 
@@ -32,7 +31,7 @@ class Examined:
     @property
     def is_fine(self) -> bool:
         """Whether nothing is missing; a table that the instance does not have is not missed."""
-        return self.verdict in _FINE
+        return self.verdict in NOTHING_MISSING
 
 
 def judge_look(

@@ -10,19 +10,17 @@ count either are deleted, and those that it counts are hidden. Anything else pro
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection
-from typing import Final, Literal
+from typing import Literal
 
 from jobs.errors import OrderIgnored
 from jobs.page import parse_page
 from jobs.surface import Table
+from jobs.values import NAME, SYS_ID
 from jobs.verdict import Verdict
 
 Fate = Literal["deleted", "hidden", "unknown"]
 
-_SYS_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,79}\Z")
 
 BATCH_KEYS = 100
 """Keys in one request: with them a URL stays well under the 8,192 bytes at which instances refuse it."""
@@ -33,7 +31,7 @@ MOST_KEYS = 5_000
 
 def is_key(table: Table, key: str) -> bool:
     """Say whether a record of a table can be asked for by a key."""
-    return bool((_SYS_ID if table.key == "sys_id" else _NAME).match(key))
+    return bool((SYS_ID if table.key == "sys_id" else NAME).match(key))
 
 
 def lookup_parameters(table: Table, keys: Collection[str]) -> dict[str, str]:

@@ -22,8 +22,8 @@ import msgspec
 from jobs.errors import OrderIgnored, ResponseInvalid, TransactionCancelled
 from jobs.filters import check_rows
 from jobs.surface import Table
+from jobs.values import SYS_ID
 
-_SYS_ID = re.compile(r"[0-9a-f]{32}\Z")
 _NUL = "\0"
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?P<pair>\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
@@ -139,7 +139,7 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
     has_nul = b"\\u0000" in body
     for index, row in enumerate(rows):
         sys_id = row.get("sys_id", "")
-        if not _SYS_ID.match(sys_id):
+        if not SYS_ID.match(sys_id):
             raise ResponseInvalid(
                 _describe_page(table, "has a row whose sys_id is missing or not 32 hex digits")
             )

@@ -6,11 +6,13 @@ Completeness is evidence, never an impression: only `complete` may close what a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from jobs.errors import Failure, TableAbsent, TableDenied
 
 VerdictName = Literal["complete", "partial", "hidden", "denied", "absent", "failed", "unknown"]
+NOTHING_MISSING: Final = frozenset({"complete", "absent"})
+"""With these verdicts nothing is missing that could be there: a table that an instance does not have has no rows."""
 
 
 @dataclass(frozen=True, slots=True)

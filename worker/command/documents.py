@@ -10,9 +10,9 @@ from typing import Any
 from jobs.canary import read_honesty
 from jobs.errors import ErrorDocument
 from jobs.examination import Examined
+from jobs.verdict import NOTHING_MISSING
 from worker.command.output import format_time
 
-_WHOLE_VERDICTS = frozenset({"complete", "absent"})
 _COUNTS = ("requests", "records", "nodes", "edges", "added", "changed", "removed")
 
 
@@ -40,7 +40,7 @@ def exit_code_of(run: Mapping[str, Any]) -> int:
     if run["state"] in {"failed", "cancelled"}:
         return 1
     verdicts = {table["verdict"] for table in run["tables"]}
-    return 3 if run["state"] == "quarantined" or verdicts - _WHOLE_VERDICTS else 0
+    return 3 if run["state"] == "quarantined" or verdicts - NOTHING_MISSING else 0
 
 
 def describe_examination(

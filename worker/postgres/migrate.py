@@ -22,10 +22,15 @@ from worker.postgres.connection import Connection, fetch_rows
 from worker.postgres.guards import CONTROL, describe_deviations, read_open_gaps, read_tenant_deviations
 from worker.postgres.mending import mend
 from worker.postgres.migrate_tenants import Opening, Progress, migrate_tenants, record_migrated
-from worker.postgres.provision import lock_roles, migrate_area, read_version_as_owner, run_script
+from worker.postgres.provision import (
+    LOCK_SECONDS,
+    lock_roles,
+    migrate_area,
+    read_version_as_owner,
+    run_script,
+)
 
 _LOCK = 0x7A61706D  # "zapm"; another than who changes roles takes
-_LOCK_SECONDS = 60
 
 
 @dataclass(slots=True)
@@ -114,7 +119,7 @@ async def _migrate_control(
 ) -> None:  # fmt: skip
     """Bring roles and the control schema to this release, one `migrate` at a time, and tell it in the report."""
     _check_encoding(connection)
-    await run_script(connection, f"SET lock_timeout = '{_LOCK_SECONDS}s'")  # any session can hold the lock
+    await run_script(connection, f"SET lock_timeout = '{LOCK_SECONDS}s'")  # any session can hold the lock
     await run_script(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
         await _assert_roles(connection, app_url=app_url)

@@ -19,7 +19,7 @@ from worker.postgres.guards import CONTROL
 from worker.postgres.mending import mend_version_table
 
 _LOCK = 0x7A617074  # "zapt"
-_LOCK_SECONDS = 60
+LOCK_SECONDS = 60
 _VERSION_TABLE = """SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname = %s AND c.relname = 'schema_version'"""
 _BOUNDS = "SET LOCAL lock_timeout = '10s'", "SET LOCAL statement_timeout = '15min'"
@@ -64,13 +64,13 @@ async def lock_roles(connection: Connection) -> None:
     All tenants' grants in `control` change the same few rows of the catalogue, which does not wait but fails ("tuple
     concurrently updated").
     """
-    await run_script(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+    await run_script(connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     await run_script(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
 
 
 async def lock_tenant(connection: Connection, tenant_schema: str) -> None:
     """Be the only one who makes, mends or migrates a tenant until the transaction's end."""
-    await run_script(connection, f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+    await run_script(connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     # Two names with the same hash wait for each other, which does no harm.
     await connection.execute(
         "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, tenant_schema], binary=True

@@ -14,10 +14,10 @@ from typing import Final
 import httpx
 
 from jobs.errors import HostNotAllowed, InvalidAddress, PlainHttp
+from worker.settings.addresses import MAX_PORT
 
 _FORM: Final = "https://NAME.service-now.com"
 DEFAULT_PORT: Final = 443
-_MAX_PORT: Final = 65_535
 _MAX_HOST: Final = 253  # RFC 1035, without the root's dot
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -39,7 +39,7 @@ def check_instance_url(url: str, *, allowed_hosts: Sequence[str]) -> str:
         )
     match = _URL.match(url)
     port = int(match["port"] or DEFAULT_PORT) if match else 0
-    if match is None or not _is_host(match["host"]) or not 0 < port <= _MAX_PORT:
+    if match is None or not _is_host(match["host"]) or not 0 < port <= MAX_PORT:
         raise InvalidAddress(
             f"That is no instance's address: write {_FORM}, in lower case, with a port if it is not 443, and "
             "without user, path, query, fragment, or a dot at the end."

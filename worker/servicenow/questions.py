@@ -21,8 +21,8 @@ from jobs.lookup import BATCH_KEYS, is_key, lookup_count_parameters, lookup_para
 from jobs.page import Position, count_parameters, page_parameters
 from jobs.rereading import aggregate_parameters
 from jobs.surface import Table, read_surface
+from jobs.values import MOMENT
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\Z")
 _CURSOR = re.compile(r"(?:[0-9a-f]{32})?\Z")
 
 
@@ -67,7 +67,7 @@ def build_aggregates_question(table: Table) -> Question:
 
 def build_changed_question(table: Table, position: Position, *, since: str, limit_rows: int) -> Question:
     """Ask for the page after a position of the rows changed since a time; raises OutsideSurface."""
-    if not _MOMENT.match(since):
+    if not MOMENT.match(since):
         raise OutsideSurface(f"What {table.name} was to be read from is no time: nothing was asked.")
     question = build_page_question(table, position, limit_rows=limit_rows)
     query = "^".join([f"{UPDATED_ON}>={since}", question.parameters["sysparm_query"]])

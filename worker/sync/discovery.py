@@ -7,7 +7,6 @@ table is a verdict, with the reason. While the dictionary's aggregates for some 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,13 +23,13 @@ from jobs.errors import OF_A_TABLE, OutsideSurface
 from jobs.events import Emit
 from jobs.rereading import is_unchanged
 from jobs.surface import Surface, Table
+from jobs.values import NAME
 from jobs.verdict import Verdict, judge_read
 from worker.postgres.discovering import Described
 from worker.servicenow import Client
 from worker.sync.whole import fetch_whole
 
 Row = Mapping[str, str]
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,79}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Discoverer:
 
     async def discover(self, named: Iterable[str]) -> Found | None:
         """Find the tables of some names; None when the slice must pause before all are described."""
-        names = [name for name in named if _NAME.match(name)]
+        names = [name for name in named if NAME.match(name)]
         refused = {name: _refuse(reason) for name in names if (reason := describe_refusal(name))}
         wanted = [name for name in names if name not in refused and name not in self.surface.tables]
         found = Found(unreadable=refused)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from jobs.events import AUDIT_BROKEN, AUDIT_CHECKED, AUDIT_SEALED, Event, EventKind
-
-On = Callable[[EventKind, Callable[[Event], None]], None]
+from jobs.events import AUDIT_BROKEN, AUDIT_CHECKED, AUDIT_SEALED, Event
+from worker.telemetry.mishaps import On
 
 
 def add_audit_metrics(registry: CollectorRegistry, on: On) -> Callable[[int, float, int], None]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from jobs.events import CERTIFICATE_SEEN, Event, EventKind
-
-On = Callable[[EventKind, Callable[[Event], None]], None]
+from jobs.events import CERTIFICATE_SEEN, Event
+from worker.telemetry.mishaps import On
 
 
 def add_certificate_metrics(registry: CollectorRegistry, on: On) -> None:

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from jobs.errors import InvalidSetting, KeyMissing
 from worker.settings import Settings, variable_of
-from worker.vault.keyring import KEY_BYTES, decode_key
+from worker.vault.envelope import KEY_BYTES
+from worker.vault.keyring import decode_key
 from worker.vault.secret_file import MAX_SECRET_BYTES, create_secret, read_secret, settle_folder
 
 _SHAPE: Final = '{"private": "32 bytes in base64", "public": {"a-ID": "32 bytes in base64"}}'

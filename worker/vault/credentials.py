@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from jobs.errors import KeyMissing, SealBroken
-from worker.vault.envelope import open_sealed, parse_key_id, seal
-from worker.vault.keyring import KEY_BYTES, Keyring, Keys
+from worker.vault.envelope import KEY_BYTES, open_sealed, parse_key_id, seal
+from worker.vault.keyring import Keyring, Keys
 
 _CREDENTIAL: Final = "servicenow-oauth-client"
 _DATA_KEY_ID: Final = "data"

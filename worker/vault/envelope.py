@@ -23,7 +23,7 @@ _LAYOUT: Final = 1
 _HEAD_BYTES: Final = 2
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-_KEY_BYTES: Final = 32
+KEY_BYTES: Final = 32
 _DOMAIN: Final = b"zaptik"
 # Narrow, since the id of an altered value is printed before the seal is known to hold.
 _KEY_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,255}")
@@ -34,7 +34,7 @@ def seal(
 ) -> bytes:
     """Seal bytes under a key of 32 bytes for one purpose, tenant, credential and version."""
     name = key_id.encode()
-    if len(key) != _KEY_BYTES or not _KEY_ID.fullmatch(name):
+    if len(key) != KEY_BYTES or not _KEY_ID.fullmatch(name):
         raise ValueError("a key is 32 bytes and its id 1 to 255 letters, digits, dots, hyphens, underscores")
     nonce = os.urandom(_NONCE_BYTES)
     place = _build_associated_data(purpose, tenant, credential, version, key_id)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
 from jobs.errors import InvalidSetting, KeyMissing
+from worker.vault.envelope import KEY_BYTES
 
-KEY_BYTES: Final = 32
 _KEY_ID: Final = re.compile(r"k-[A-Za-z0-9._-]{1,60}")
 _SHAPE: Final = '{"primary": "k-ID", "keys": {"k-ID": "32 bytes in base64"}}'
 
