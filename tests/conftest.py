@@ -23,6 +23,7 @@ from hypothesis import settings
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
 from ops.local.valkey import EmbeddedValkey
 from tests import containers
+from tests.in_memory import stay_in_memory
 from tests.pooler import open_pooler
 from worker.postgres.connection import open_connection
 from worker.postgres.migrate import MigrationReport, migrate
@@ -35,6 +36,7 @@ POOL_SIZE = 6
 settings.register_profile("short", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get(PROFILE_VARIABLE, "short"))
+stay_in_memory()
 
 
 @dataclass(frozen=True, slots=True)
