@@ -14,15 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import psycopg
-from psycopg.rows import dict_row
-
 from ops.bench.many import add_tenants
 from ops.local.instance import Instance, Row, Tenant
 from ops.local.processes import Child, wait_until
-from ops.local.stack import DATABASE, ZAPTIK, Stack
+from ops.local.stack import ZAPTIK, Stack
+from tests.chaos.asking import Asking
 from tests.chaos.invariants import check_invariants
-from worker.postgres.connection import compose_text
 
 INSTANCE = "busy"
 SETTINGS = {
@@ -47,6 +44,7 @@ class Fleet:
 
     def __init__(self, stack: Stack, *, tenants: int) -> None:
         self.stack = stack
+        self.ask = Asking(stack)
         self.names = [INSTANCE, *(f"{INSTANCE}-{number}" for number in range(2, tenants + 1))]
         self.draw = random.Random(f"{INSTANCE}:{tenants}")  # noqa: S311  chooses victims
         self._started = len(stack.children)
@@ -177,13 +175,6 @@ class Fleet:
         tables = ("sys_user_group", "sc_cat_item")
         return {table: {row["sys_id"] for row in self.instance.fetch_rows(table)} for table in tables}
 
-    def ask(self, query: str, *values: object, within: str | None = None) -> list[dict[str, Any]]:
-        """Ask the database as its superuser; `{tenant}` stands for the schema `within`."""
-        with psycopg.connect(
-            self.stack.admin_database_url(DATABASE), autocommit=True, row_factory=dict_row
-        ) as connection:
-            return connection.execute(compose_text(query, within=within), values).fetchall()
-
 
 @contextmanager
 def running_fleet(logs: Path, *, tenants: int) -> Iterator[Fleet]:
@@ -195,5 +186,6 @@ def running_fleet(logs: Path, *, tenants: int) -> Iterator[Fleet]:
         fleet.begin_round()
         fleet.wait_until_served()
         yield fleet
+        fleet.ask.close()
         for child in stack.children:  # a process that we stopped could not be asked to end
             child.send(signal.SIGCONT)

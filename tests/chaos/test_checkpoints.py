@@ -10,23 +10,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from jobs.names import schema_name
 from ops.local.instance import Tenant
-from ops.local.stack import DATABASE, Stack
+from ops.local.stack import Stack
+from tests.chaos.asking import Asking
 from tests.chaos.gate import Gate
 from tests.chaos.invariants import check_invariants
 from tests.chaos.slices import start_slice
 from tests.conftest import PROFILE_VARIABLE
 from worker.postgres import runs, tenants
-from worker.postgres.connection import compose_text, open_connection
+from worker.postgres.connection import open_connection
 
 TENANT = "acme"
 IS_SOAK = os.environ.get(PROFILE_VARIABLE) == "soak"
@@ -45,6 +43,7 @@ class Deployment:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        self.ask = Asking(stack)
         self.gate = Gate(stack.postgres.port, counts_statements=IS_SOAK)
         environment = stack.settings()
         parts = urlsplit(environment["ZAPTIK_DATABASE_URL"])
@@ -95,12 +94,6 @@ class Deployment:
         """Count the checkpoints that a run has behind it."""
         return int(self.ask(PROGRESS, run_id, within=schema_name(TENANT))[0]["done"])
 
-    def ask(self, query: str, *values: object, within: str | None = None) -> list[dict[str, Any]]:
-        """Ask the database as its superuser; `{tenant}` stands for the schema `within`."""
-        url = self.stack.admin_database_url(DATABASE)
-        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-            return connection.execute(compose_text(query, within=within), values).fetchall()
-
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
@@ -109,6 +102,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     with Stack(logs=logs, tenants=[tenant], overrides=SETTINGS, processes=()) as stack:
         deployed = Deployment(stack)
         yield deployed
+        deployed.ask.close()
         deployed.gate.close()
 
 

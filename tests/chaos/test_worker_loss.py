@@ -5,14 +5,16 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 import pytest
 
-from ops.local.instance import Tenant
+from jobs.names import schema_name
+from ops.local.instance import Instance, Tenant
 from ops.local.processes import Child, wait_until
-from ops.local.stack import Stack
+from ops.local.stack import ZAPTIK, Stack
+from tests.chaos.asking import Asking
 
 TENANT = "acme"
 ROWS_A_PAGE = 5
@@ -23,88 +25,116 @@ SETTINGS = {
     "ZAPTIK_SCHEDULER_TICK_SECONDS": "0.3",
     "ZAPTIK_INSTANCE_CONCURRENCY": "2",
 }
+LIVE = {"requested", "running"}
+RUNS = "SELECT run_id::text, state, revision, records FROM control.run ORDER BY requested_at DESC"
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A stack, and a run of its one tenant that is in the middle: its worker, the other one, the revision before."""
+
+    stack: Stack
+    ask: Asking
+    run_id: str
+    holder: Child
+    other: Child
+    revision: int
+
+    @property
+    def instance(self) -> Instance:
+        return self.stack.instances[TENANT]
+
+    def read_run(self) -> dict[str, Any]:
+        return next(run for run in self.ask(RUNS) if run["run_id"] == self.run_id)
+
+    def wait_for_end(self) -> dict[str, Any]:
+        has_ended = wait_until(lambda: self.read_run()["state"] not in LIVE, deadline_seconds=90)
+        assert has_ended, self.read_run()
+        return self.read_run()
+
+    def read_actions(self) -> Counter[str]:
+        rows = self.ask(
+            "SELECT action, count(*) AS events FROM control.audit_events WHERE run_id = %s GROUP BY action",
+            self.run_id,
+        )
+        return Counter({row["action"]: row["events"] for row in rows})
+
+
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Run a stack whose one tenant has its first revision, and whose instance then changed."""
+    """Run a stack whose one tenant has its first revision."""
     tenants = [Tenant(TENANT, groups=60, items=60, seed=3)]
     with Stack(logs=tmp_path_factory.mktemp("logs"), tenants=tenants, overrides=SETTINGS) as started:
-        assert wait_until(lambda: has_ended(started), deadline_seconds=60)
-        instance = started.instances[TENANT]
-        renamed, deleted, *_ = instance.fetch_rows("sys_user_group")
-        instance.put_rows("sys_user_group", [{"sys_id": renamed["sys_id"], "name": "Renamed"}])
-        instance.delete_row("sys_user_group", deleted["sys_id"])
         yield started
 
 
-def has_ended(stack: Stack) -> bool:
-    runs = read_runs(stack)
-    return bool(runs) and runs[0]["state"] == "published"
+@pytest.fixture(scope="module")
+def ask(stack: Stack) -> Iterator[Asking]:
+    asking = Asking(stack)
+    assert wait_until(lambda: [run["state"] for run in asking(RUNS)] == ["published"], deadline_seconds=60)
+    yield asking
+    asking.close()
 
 
-def begin_run(stack: Stack) -> tuple[Child, Child]:
-    """Wait until a run of the slow instance is in the middle; give its worker and the other one."""
-    stack.instances[TENANT].forget_requests()
-    stack.instances[TENANT].set_latency(SLOW_MILLISECONDS)
+@pytest.fixture
+def case(stack: Stack, ask: Asking) -> Iterator[Case]:
+    """Give a run of an instance that has changed and is slow, in the middle; at the end there are two workers again."""
+    runs = ask(RUNS)
+    instance = stack.instances[TENANT]
+    renamed, deleted, *_ = instance.fetch_rows("sys_user_group")
+    instance.put_rows("sys_user_group", [{"sys_id": renamed["sys_id"], "name": f"Renamed {len(runs)}"}])
+    instance.delete_row("sys_user_group", deleted["sys_id"])
+    workers = find_workers(stack)
+    assert len(workers) == 2
+    instance.forget_requests()
+    instance.set_latency(SLOW_MILLISECONDS)
     stack.run_zaptik("sync", TENANT, "--full")
-    assert wait_until(lambda: len(read_runs(stack)) > 1, deadline_seconds=30)
-    workers = [child for child in stack.children if child.name.startswith("worker")]
+    assert wait_until(lambda: len(ask(RUNS)) > len(runs), deadline_seconds=30)
     holder: list[Child] = []
 
     def is_in_the_middle() -> bool:
-        run = read_runs(stack)[0]
+        run = ask(RUNS)[0]
         holder[:] = [child for child in workers if said(child, "run.claimed", run["run_id"])]
         return bool(holder) and run["state"] == "running" and run["records"] >= 8 * ROWS_A_PAGE
 
-    assert wait_until(is_in_the_middle, deadline_seconds=60), read_runs(stack)
+    assert wait_until(is_in_the_middle, deadline_seconds=60), ask(RUNS)
     [other] = [child for child in workers if child is not holder[0]]
-    return holder[0], other
+    [newest] = ask("SELECT max(revision) AS revision FROM {tenant}.revision", within=schema_name(TENANT))
+    yield Case(stack, ask, ask(RUNS)[0]["run_id"], holder[0], other, newest["revision"])
+    instance.set_latency(0)
+    for number in range(len(find_workers(stack)), 2):
+        name = f"worker-{len(runs)}-{number}"
+        child = stack.start_process(name, ZAPTIK, "worker", environment=stack.settings())
+        child.wait_for_event("process.started")
+
+
+def find_workers(stack: Stack) -> list[Child]:
+    return [child for child in stack.children if child.name.startswith("worker") and child.is_running]
 
 
 def said(child: Child, event: str, run_id: str) -> bool:
     return any(f'"{event}"' in line and run_id in line for line in child.read_log().splitlines())
 
 
-def read_runs(stack: Stack) -> list[dict[str, Any]]:
-    runs: list[dict[str, Any]] = stack.run_zaptik("runs", TENANT)["runs"]
-    return runs
+def says(child: Child, event: str, run_id: str) -> bool:
+    """Wait for what is said after it is in the database."""
+    return wait_until(lambda: said(child, event, run_id), deadline_seconds=30)
 
 
-def wait_for_end(stack: Stack, run_id: str) -> dict[str, Any]:
-    def find() -> dict[str, Any]:
-        return next(run for run in read_runs(stack) if run["run_id"] == run_id)
-
-    assert wait_until(lambda: find()["state"] not in {"requested", "running"}, deadline_seconds=90), find()
-    return find()
-
-
-def read_actions(stack: Stack, run_id: str) -> Counter[str]:
-    with psycopg.connect(stack.admin_settings()["ZAPTIK_ADMIN_DATABASE_URL"]) as connection:
-        rows = connection.execute(
-            "SELECT action, count(*) FROM control.audit_events WHERE run_id = %s GROUP BY action", [run_id]
-        ).fetchall()
-    return Counter(dict(rows))
-
-
-def read_table_rows(stack: Stack, table: str) -> set[str]:
-    return {row["sys_id"] for row in stack.instances[TENANT].fetch_rows(table)}
-
-
-def check_one_whole_revision(stack: Stack, run: dict[str, Any]) -> None:
-    """Check that the run made exactly the second revision, with all that the instance holds."""
-    assert (run["state"], run["revision"]) == ("published", 2), run
-    assert {table["verdict"] for table in run["tables"]} == {"complete"}
-    with psycopg.connect(stack.admin_settings()["ZAPTIK_ADMIN_DATABASE_URL"]) as connection:
-        revisions = connection.execute("SELECT revision FROM tenant_acme.revision ORDER BY 1").fetchall()
-        nodes = connection.execute("SELECT node_id FROM tenant_acme.node").fetchall()
-        staged = connection.execute("SELECT count(*) FROM tenant_acme.staged_page").fetchone()
-    assert revisions == [(1,), (2,)]
-    assert staged == (0,)
+def check_one_whole_revision(case: Case, run: dict[str, Any]) -> None:
+    """Check that the run made exactly the next revision, with all that the instance holds."""
+    within = schema_name(TENANT)
+    assert (run["state"], run["revision"]) == ("published", case.revision + 1), run
+    read = case.ask("SELECT verdict FROM {tenant}.table_read WHERE run_id = %s", case.run_id, within=within)
+    assert {table["verdict"] for table in read} == {"complete"}
+    revisions = case.ask("SELECT revision FROM {tenant}.revision ORDER BY 1", within=within)
+    assert [row["revision"] for row in revisions] == list(range(1, case.revision + 2))
+    assert case.ask("SELECT run_id FROM {tenant}.staged_page", within=within) == []
+    nodes = [row["node_id"] for row in case.ask("SELECT node_id FROM {tenant}.node", within=within)]
     for table in ("sys_user_group", "sc_cat_item"):
-        found = {node.partition(":")[2] for (node,) in nodes if node.startswith(f"{table}:")}
-        assert found == read_table_rows(stack, table)
+        found = {node.partition(":")[2] for node in nodes if node.startswith(f"{table}:")}
+        assert found == {row["sys_id"] for row in case.instance.fetch_rows(table)}
 
 
 def is_aside(request: dict[str, Any]) -> bool:
@@ -112,61 +142,54 @@ def is_aside(request: dict[str, Any]) -> bool:
     return fields == ["sys_id"] or "value" in fields[3:]
 
 
-def check_little_was_read_twice(stack: Stack) -> None:
+def check_little_was_read_twice(case: Case) -> None:
     """At most one page of each table was asked for again; its asides are read by each slice that reads its rows."""
     asked = Counter(
         (request["path"], request["query"].get("sysparm_query"), request["query"].get("sysparm_offset"))
-        for request in stack.instances[TENANT].fetch_requests()
+        for request in case.instance.fetch_requests()
         if "/table/" in request["path"] and not is_aside(request)
     )
-    again = Counter(path for (path, *_), times in asked.items() for _ in range(times - 1))
-    assert all(times <= 1 for times in again.values()), again
+    again = {question: times - 1 for question, times in asked.items() if times > 1}
+    of_a_table: Counter[str] = Counter()
+    for (path, *_), times in again.items():
+        of_a_table[path] += times
+    assert all(times <= 1 for times in of_a_table.values()), again
 
 
-def test_a_run_survives_sigkill_of_its_worker_with_one_revision(stack: Stack) -> None:
-    holder, _ = begin_run(stack)
-    run_id = read_runs(stack)[0]["run_id"]
+def test_a_run_survives_sigkill_of_its_worker_with_one_revision(case: Case) -> None:
+    case.holder.kill()
 
-    holder.kill()
-
-    stack.instances[TENANT].set_latency(0)
-    run = wait_for_end(stack, run_id)
-    check_one_whole_revision(stack, run)
-    actions = read_actions(stack, run_id)
+    case.instance.set_latency(0)
+    check_one_whole_revision(case, case.wait_for_end())
+    actions = case.read_actions()
     assert actions["run.rescued"] == 1
     assert actions["run.claimed"] == 2
     assert actions["run.ended"] == 1
-    check_little_was_read_twice(stack)
+    check_little_was_read_twice(case)
 
 
-def test_a_worker_asked_to_stop_hands_its_run_over_without_a_rescue(stack: Stack) -> None:
-    holder, other = begin_run(stack)
-    run_id = read_runs(stack)[0]["run_id"]
+def test_a_worker_asked_to_stop_hands_its_run_over_without_a_rescue(case: Case) -> None:
+    case.holder.send(signal.SIGTERM)
 
-    holder.send(signal.SIGTERM)
-
-    assert holder.wait(deadline_seconds=40) == 0
-    stack.instances[TENANT].set_latency(0)
-    assert said(holder, "run.yielded", run_id)
-    run = wait_for_end(stack, run_id)
-    assert said(other, "run.ended", run_id)
-    check_one_whole_revision(stack, run)
-    actions = read_actions(stack, run_id)
+    assert case.holder.wait(deadline_seconds=40) == 0
+    case.instance.set_latency(0)
+    assert said(case.holder, "run.yielded", case.run_id)
+    run = case.wait_for_end()
+    assert says(case.other, "run.ended", case.run_id)
+    check_one_whole_revision(case, run)
+    actions = case.read_actions()
     assert actions["run.rescued"] == 0
     assert actions["run.claimed"] == 2
-    check_little_was_read_twice(stack)
+    check_little_was_read_twice(case)
 
 
-def test_a_worker_that_was_stopped_too_long_is_fenced_and_writes_nothing(stack: Stack) -> None:
-    holder, other = begin_run(stack)
-    run_id = read_runs(stack)[0]["run_id"]
+def test_a_worker_that_was_stopped_too_long_is_fenced_and_writes_nothing(case: Case) -> None:
+    case.holder.send(signal.SIGSTOP)
+    case.instance.set_latency(0)
+    run = case.wait_for_end()
+    case.holder.send(signal.SIGCONT)
 
-    holder.send(signal.SIGSTOP)
-    stack.instances[TENANT].set_latency(0)
-    run = wait_for_end(stack, run_id)
-    holder.send(signal.SIGCONT)
-
-    holder.wait_for_event("run.fenced")
-    assert said(other, "run.ended", run_id)
-    check_one_whole_revision(stack, run)
-    assert read_actions(stack, run_id)["run.fenced"] == 1
+    assert says(case.holder, "run.fenced", case.run_id)
+    assert says(case.other, "run.ended", case.run_id)
+    check_one_whole_revision(case, run)
+    assert case.read_actions()["run.fenced"] == 1
