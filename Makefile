@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down logs test test-postgres test-runs test-processes test-code check format audit sbom image bench soak lock clean
+.PHONY: help setup demo up down logs test test-postgres test-runs test-processes test-code test-debian test-pooler check format audit sbom image bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,8 +35,11 @@ down: setup  ## stops what `make up` started
 logs: setup  ## what the processes of `make up` have said, for people
 	@$(BIN)/python -m ops.local logs
 
-test: setup  ## every test, on embedded servers: the four parts below, two at a time
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-postgres test-processes test-runs test-code
+# The longest begin first; by CPU the first two are as long as all others together.
+PARTS := test-runs test-processes test-postgres test-code
+
+test: setup  ## every test, on embedded servers: its parts, two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(PARTS)
 
 test-postgres: setup  ## what PostgreSQL holds and does
 	@$(BIN)/python -m pytest -q tests/integration/test_postgres_*.py
@@ -49,6 +52,23 @@ test-processes: setup  ## the product as processes, in a browser too
 
 test-code: setup  ## what needs no server, and the rules of the house
 	@$(BIN)/python -m pytest -q tests/contract tests/house tests/unit
+
+BOUNDARY := $(addprefix tests/integration/test_,$(addsuffix .py, \
+  audit_retention deletion guards guards_matter isolation managed_server offboarding run_retention \
+  $(addprefix postgres_,audit boundary comparing findings findings_kept fleet functions history injection migrate \
+  plans provision publishing retention routing runs safety tls upgrade)))
+
+test-debian: setup  ## the boundary once more, on each PostgreSQL that Debian's packages brought
+	@for binaries in /usr/lib/postgresql/*/bin; do \
+	  [ -x "$$binaries/postgres" ] || continue; \
+	  "$$binaries/postgres" --version; \
+	  ZAPTIK_TEST_POSTGRES="$$binaries" $(BIN)/python -m pytest -q $(BOUNDARY); \
+	done
+
+test-pooler: setup  ## some of what PostgreSQL does once more, through PgBouncer where it is
+	@command -v pgbouncer >/dev/null || { echo "PgBouncer is not here: nothing ran through it" >&2; exit 0; }; \
+	  ZAPTIK_TEST_POOLER="$$(command -v pgbouncer)" $(BIN)/python -m pytest -q \
+	  tests/integration/test_postgres_{boundary,runs,fleet,publishing}.py
 
 check: setup  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

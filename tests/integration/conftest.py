@@ -16,7 +16,7 @@ import pytest
 
 from ops.local.certificates import Certificates, write_certificates
 from ops.local.postgres import EmbeddedPostgres
-from ops.simulator import Simulator, made_store
+from ops.simulator import Simulator, Store, made_store
 from tests.conftest import Deployment, build_server
 from tests.integration.consumer_case import a_reader
 from tests.integration.postgres_steps import GROUP, ITEM, edge, node, publish_tables, read_own
@@ -162,11 +162,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return write_certificates(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.fixture(scope="session")
+def made_rows() -> dict[str, dict[str, dict[str, str]]]:
+    """Give the rows, by table and sys_id, that each simulator begins with."""
+    return made_store(seed=5, groups=45, items=20).copy_rows()
+
+
 @pytest.fixture
-def simulator(certificates: Certificates) -> Iterator[Simulator]:
+def simulator(
+    certificates: Certificates, made_rows: dict[str, dict[str, dict[str, str]]]
+) -> Iterator[Simulator]:
     """Give an instance with a few dozen rows."""
     files = (certificates.cert_file, certificates.key_file)
-    store = made_store(seed=5, groups=45, items=20)
+    store = Store(seed=5)
+    for table, rows in made_rows.items():
+        store.load(table, (dict(row) for row in rows.values()))
     with Simulator(store, tls=files, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as started:
         yield started
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
@@ -145,9 +146,12 @@ async def build_case(
     parts = Parts(
         settings=settings,
         keyring=new_keyring(),
-        trust=build_trust(settings.ca_file),
+        trust=_build_trust(settings.ca_file),
         surface=read_surface(),
         worker="this test",
         emit=events.append,
     )
     return Case(app, admin, parts, tenant, simulator, events)
+
+
+_build_trust = functools.cache(build_trust)  # as a process does: once

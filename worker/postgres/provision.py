@@ -22,7 +22,7 @@ _LOCK = 0x7A617074  # "zapt"
 LOCK_SECONDS = 60
 _VERSION_TABLE = """SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname = %s AND c.relname = 'schema_version'"""
-_BOUNDS = "SET LOCAL lock_timeout = '10s'", "SET LOCAL statement_timeout = '15min'"
+_BEGIN = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '15min'; SET LOCAL ROLE zaptik_owner"
 
 
 async def provision_schema(connection: Connection, tenant_schema: str) -> int:
@@ -64,8 +64,9 @@ async def lock_roles(connection: Connection) -> None:
     All tenants' grants in `control` change the same few rows of the catalogue, which does not wait but fails ("tuple
     concurrently updated").
     """
-    await run_script(connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-    await run_script(connection, f"SELECT pg_advisory_xact_lock({_LOCK})")
+    await run_script(
+        connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; SELECT pg_advisory_xact_lock({_LOCK})"
+    )
 
 
 async def lock_tenant(connection: Connection, tenant_schema: str) -> None:
@@ -120,8 +121,7 @@ async def migrate_area(connection: Connection, area: schema.Area, tenant_schema:
         async with connection.transaction():
             if area == "control":
                 await lock_roles(connection)  # it may grant in `control`
-            for bound in (*_BOUNDS, "SET LOCAL ROLE zaptik_owner"):
-                await run_script(connection, bound)
+            await run_script(connection, _BEGIN)
             await run_script(connection, migration.sql, within=tenant_schema)
             await _record_version(connection, tenant_schema or "control", migration)
             version = migration.version
