@@ -21,6 +21,7 @@ from worker.postgres.consumers import grant_consumer
 
 pytestmark = pytest.mark.anyio
 NAME = "c4n4ry-dumped"
+DATABASE = "zaptik"
 
 
 async def run(server: EmbeddedPostgres, program: str, *options: str) -> None:
@@ -42,7 +43,8 @@ async def test_a_dump_restored_on_another_server_loses_again_whom_the_list_names
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Roles, rights, guards and the trail are as they were; what is added afterwards is sealed on."""
-    deployment = await asyncio.to_thread(deploy, own_server.admin_url())
+    await run(own_server, "createdb", DATABASE)
+    deployment = await asyncio.to_thread(deploy, own_server.admin_url(DATABASE))
     roles, dump = str(tmp_path / "roles.sql"), str(tmp_path / "zaptik.dump")
     with EmbeddedValkey() as valkey:
         leaver = build_leaver(deployment, valkey, tmp_path, host="127.0.0.1:1", ca_file=certificates.ca_file)
@@ -56,15 +58,16 @@ async def test_a_dump_restored_on_another_server_loses_again_whom_the_list_names
             await grant_consumer(owner, "portal", tenant=NAME)
             before = await leaver.seal_and_verify(app)
         await run(own_server, "pg_dumpall", "--roles-only", "-f", roles)
-        await run(own_server, "pg_dump", "-Fc", "-f", dump, "postgres")
+        await run(own_server, "pg_dump", "-Fc", "-f", dump, DATABASE)
         words = ("tenant", "offboard", NAME, "--reference", "REQ-1", "--now", "--json")
         assert (await leaver.call(capsys, *words)).exit_code == 0
 
         with build_server() as other:
             await run(other, "psql", "-d", "postgres", "-f", roles)
             other.password = own_server.password  # the roles bring it along
-            await run(other, "pg_restore", "-d", "postgres", dump)
-            admin_url = other.admin_url()
+            await run(other, "createdb", "--encoding=UTF8", "--template=template0", DATABASE)
+            await run(other, "pg_restore", "-d", DATABASE, "--exit-on-error", dump)
+            admin_url = other.admin_url(DATABASE)
             password = deployment.app_url.partition("zaptik_app:")[2].partition("@")[0]
             restored = Deployment(admin_url, app_url(admin_url, password=password))
             variables = {"ZAPTIK_DATABASE_URL": restored.app_url, "ZAPTIK_ADMIN_DATABASE_URL": admin_url}
