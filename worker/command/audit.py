@@ -79,7 +79,7 @@ def verify_trail(asked: argparse.Namespace, settings: Settings, output: Output) 
         )
     else:
         output.lines([f"the trail does not hold; {found.segments} checkpoints before do"])
-        output.say(f"zaptik: {found.fault}")
+        output.say(f"zaptik: {found.fault.what}: {found.fault}")
         for unread in found.unread:
             which = "" if unread.lowest is None else f", among them {unread.lowest} to {unread.highest}"
             output.say(f"zaptik: {unread.table}: {unread.events} events that no check reads{which}")

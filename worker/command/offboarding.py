@@ -148,7 +148,7 @@ def _delete_due(folder: Path | None, settings: Settings, output: Output) -> int:
             output.say(f"zaptik: {stays.message}")
         except Failure as failure:
             failed.append({**describe_leaving(one, now=now), "error": failure.document()})
-            output.say(f"zaptik: tenant {one.tenant}: {failure.message}")
+            output.say(f"zaptik: tenant {one.tenant}: {failure.code}: {failure.message}")
     waiting = [describe_leaving(one, now=now) for one in left]
     output.document({"deleted": deleted, "failed": failed, "waiting": waiting})
     output.lines([f"{len(deleted)} deleted, {len(failed)} failed, {len(waiting)} wait for their last week"])
