@@ -364,10 +364,12 @@ WITH staged AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM {tenant}.gone g WHERE g.run_id = %(run)s::uuid AND g.sys_id = r.sys_id
                       AND g.fate IN ('hidden', 'unknown'))
 )
-INSERT INTO {tenant}.record AS r (table_name, sys_id, mod_count, updated_on)
-SELECT table_name, id, mod, "on" FROM staged
+INSERT INTO {tenant}.record (table_name, sys_id, mod_count, updated_on)
+SELECT s.table_name, s.id, s.mod, s."on"
+FROM staged s LEFT JOIN {tenant}.record r ON r.table_name = s.table_name AND r.sys_id = s.id
+-- Only what differs: a conflict locks its row, which writes to it even where nothing is set.
+WHERE r.sys_id IS NULL OR (r.mod_count, r.updated_on) IS DISTINCT FROM (s.mod, s."on")
 ON CONFLICT (table_name, sys_id) DO UPDATE SET mod_count = excluded.mod_count, updated_on = excluded.updated_on
-WHERE (r.mod_count, r.updated_on) IS DISTINCT FROM (excluded.mod_count, excluded.updated_on)
 
 -- name: remember_tables
 -- Keep how each table was left, where the next run can go on from it, and forget it where it cannot.

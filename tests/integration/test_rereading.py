@@ -98,10 +98,11 @@ async def test_an_idle_run_asks_once_for_each_table_that_can_be_reread(case: Cas
 
 
 async def test_an_idle_run_writes_no_row_of_the_graph_or_of_what_is_known(case: Case) -> None:
+    """Nor locks one, which would be written into the row and into the server's log."""
     await start(case)
     name = case.tenant.schema_name
     rows = " UNION ALL ".join(
-        f"SELECT '{table}', xmin::text, ctid::text FROM {name}.{table}"  # noqa: S608  our own names
+        f"SELECT '{table}', xmin::text, xmax::text, ctid::text FROM {name}.{table}"  # noqa: S608  our own names
         for table in ("node", "edge", "node_history", "edge_history", "record", "feed")
     )
     before = await (await case.admin.execute(rows)).fetchall()
