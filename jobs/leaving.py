@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from jobs.errors import UsageFailure
 
 PROMISED = timedelta(days=30)
-"""Within which a tenant is deleted after the written request."""
+"""Within which a tenant is deleted after the written request; the database refuses a later date
+(`offboarding_within_thirty_days`)."""
 
 READY = timedelta(days=7)
 """How long before the date `tenant offboard --due` deletes: what fails has a week to be mended, and before it a

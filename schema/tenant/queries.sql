@@ -744,9 +744,11 @@ WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node_id = named.node_id)
 GROUP BY node_id ORDER BY node_id
 
 -- name: remember_verdicts
--- Keep the verdicts by which findings are judged; gives how many are not as they were.
+-- Keep the verdicts by which findings are judged, and by which rules; gives how many are not as they were.
 WITH read AS (
     SELECT table_name, verdict FROM {tenant}.table_read WHERE run_id = %(run)s::uuid AND verdict IS NOT NULL
+    UNION ALL
+    SELECT '#rules', %(rules)s
 ), dropped AS (
     DELETE FROM {tenant}.finding_basis b WHERE NOT EXISTS (SELECT FROM read r WHERE r.table_name = b.table_name)
     RETURNING 1
@@ -762,7 +764,7 @@ SELECT (SELECT count(*) FROM dropped) + (SELECT count(*) FROM kept) AS differing
 -- `reasons` are what makes a finding uncertain beside a verdict. Whatever is aggregated is ordered: same graph, same
 -- bytes.
 WITH RECURSIVE verdicts AS MATERIALIZED (
-    SELECT table_name, verdict FROM {tenant}.finding_basis
+    SELECT table_name, verdict FROM {tenant}.finding_basis WHERE table_name <> '#rules'
 ), acting AS NOT MATERIALIZED (
     SELECT * FROM {tenant}.node WHERE attributes ->> 'active' IS DISTINCT FROM 'false'
 ), broken AS MATERIALIZED (

@@ -88,6 +88,23 @@ async def test_a_run_that_finds_nothing_new_computes_nothing_unless_a_verdict_di
     assert await read_own(admin, "SELECT * FROM {tenant}.finding_history", within=tenant) == []
 
 
+async def test_other_rules_are_applied_to_a_tenant_whose_graph_stays_as_it_is(
+    app: Connection, admin: Connection, tenant: Tenant
+) -> None:
+    rows, name = [make(ITEM, 11)], tenant.schema_name
+    await run_once(app, tenant, rows, [])
+    _, before = await read_findings(app, tenant, None)
+    assert before
+    # As rules would have left it that did not know this one.
+    await admin.execute(f"DELETE FROM {name}.finding")  # noqa: S608  our own name
+    assert (await run_once(app, tenant, rows, [])).outcome == "unchanged"
+    assert await read_findings(app, tenant, None) == (1, [])
+    earlier = f"UPDATE {name}.finding_basis SET verdict = 'of an earlier release' WHERE table_name = '#rules'"  # noqa: S608  our own name
+    assert (await admin.execute(earlier)).rowcount == 1
+    assert (await run_once(app, tenant, rows, [])).outcome == "unchanged"
+    assert await read_findings(app, tenant, None) == (1, before)
+
+
 async def test_the_findings_of_a_quarantined_revision_come_when_it_is_accepted(
     app: Connection, tenant: Tenant
 ) -> None:

@@ -10,6 +10,9 @@
     500 "Transaction cancelled"            TransactionCancelled
     500, other 4xx, 200 without JSON       ResponseInvalid
 
+A failure's `after_seconds` is set here alone: None where the instance named no time to wait, 0 where it named one that
+has passed.
+
 Sources: c_TableAPI, r_RESTAPIHTTPResponseCodes, KB3047080 (202), KB1297438 (cancelled). A status of 200 proves
 nothing yet: `jobs.page` reads the body. Of a body only the error envelope's text is repeated, cut short, and only
 where the API itself writes it about a table (400, 403).

@@ -1,6 +1,7 @@
 """When a request is made again at once, and how long that waits: a few seconds, inside one fetch.
 
-What takes longer is the run's own retry (`jobs.retry`). A wait never holds one of the client's turns.
+Without a word from the instance only a random few seconds are waited. What takes longer is the run's own retry
+(`jobs.retry`). A wait never holds one of the client's turns.
 """
 
 from __future__ import annotations

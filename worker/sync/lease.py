@@ -2,6 +2,7 @@
 
 Renewal has a connection of its own, so that a long statement of the work never holds it up. A slice whose lease
 could not be renewed in time is stopped: another worker may have the run, and the fence would refuse it anyway.
+docs/explanation/fleet.md says how often it is renewed.
 """
 
 from __future__ import annotations

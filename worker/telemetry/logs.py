@@ -1,6 +1,7 @@
 """Log lines on standard error: one JSON object a line, or a form for people.
 
-An event of ours is a line with its constant name and its fields. What a library logs passes as
+An event of ours is a line with its constant name and its declared fields alone, so that nothing has to be scrubbed
+(docs/adr/0012). What a library logs passes as
 `library.logged` with its logger and message, warnings and worse alone: httpx tells whole URLs at INFO, httpcore
 cookies at DEBUG. Of a message only the words pass, with numbers; of an exception only the type: values, texts and
 locals can hold customers' rows and worse.
