@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up down logs test test-postgres test-runs test-processes test-code test-debian test-pooler check format audit sbom image bench soak lock clean
+.PHONY: help setup demo up down logs test test-postgres test-crawls test-runs test-processes test-code test-debian test-pooler check format audit sbom image bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,8 +35,7 @@ down: setup  ## stops what `make up` started
 logs: setup  ## what the processes of `make up` have said, for people
 	@$(BIN)/python -m ops.local logs
 
-# The longest begin first; by CPU the first two are as long as all others together.
-PARTS := test-runs test-processes test-postgres test-code
+PARTS := test-crawls test-processes test-runs test-code test-postgres  # the longest first
 
 test: setup  ## every test, on embedded servers: its parts, two at a time
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(PARTS)
@@ -44,8 +43,14 @@ test: setup  ## every test, on embedded servers: its parts, two at a time
 test-postgres: setup  ## what PostgreSQL holds and does
 	@$(BIN)/python -m pytest -q tests/integration/test_postgres_*.py
 
-test-runs: setup  ## what is done with the servers: runs, the trail, the way out
-	@$(BIN)/python -m pytest -q --ignore-glob='*/test_postgres_*' tests/integration
+CRAWLS := $(wildcard $(addprefix tests/integration/test_,$(addsuffix *.py, \
+  canaries closing evidence interleavings known_defects peer_defects quarantine replay reread slice surface_slice)))
+
+test-crawls: setup  ## what a run makes of an instance, slice by slice
+	@$(BIN)/python -m pytest -q $(CRAWLS)
+
+test-runs: setup  ## what else is done with the servers: the trail, the boundary's guards, the way out
+	@$(BIN)/python -m pytest -q --ignore-glob='*/test_postgres_*' $(addprefix --ignore=,$(CRAWLS)) tests/integration
 
 test-processes: setup  ## the product as processes, in a browser too
 	@$(BIN)/python -m pytest -q tests/browser tests/chaos tests/e2e

@@ -93,6 +93,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, records_folder: Path | No
         "ZAPTIK_PAGE_ROWS": "25",  # several pages a table, with few rows
         "ZAPTIK_RETRY_BASE_SECONDS": "0.1",
         "ZAPTIK_MAX_ATTEMPTS": "2",
+        "ZAPTIK_SCHEDULER_TICK_SECONDS": "0.3",  # what is asked for is taken up at the next tick
     }
     logs = tmp_path_factory.mktemp("logs")
     with Stack(logs=logs, tenants=tenants, overrides=overrides, further_hosts=[NOBODY]) as stack:

@@ -183,7 +183,9 @@ async def test_a_month_that_is_gone_too_early_is_found_by_a_scheduler_on_its_way
     """One that is old enough is not judged here: whether anybody told of it, `audit verify` says."""
     month = f"{datetime.now(UTC) - timedelta(days=600):%Y-%m}"
     for bound in (month, "2019-03"):
-        await admin.execute("SELECT control.make_audit_partition(%s)", [bound])
+        async with admin.transaction():
+            await admin.execute("SET LOCAL ROLE zaptik_owner")
+            await admin.execute("SELECT control.make_audit_partition(%s)", [bound])
         await add_events(own_deployment, 2, at=f"'{bound}-02Z'::timestamptz")
     await seal_all(own_deployment, key[0], holder="this test")
     turns = CheckingTurns(scheduler := Scheduler(own_deployment), turn_seconds=60)

@@ -31,7 +31,7 @@ from worker.vault import (
     without_key,
 )
 from worker.vault.key_command import ask_key_command, leave_out_secrets
-from worker.vault.sources import CommandSource
+from worker.vault.sources import CommandSource, FileSource
 
 RING = new_keyring()
 LIMIT = 1 << 20
@@ -49,6 +49,18 @@ def refuse(code: str, *, seconds: float = 20, max_bytes: int = LIMIT) -> str:
     with pytest.raises(KeyMissing) as caught:
         ask(code, seconds=seconds, max_bytes=max_bytes)
     return caught.value.message
+
+
+def test_a_file_that_others_may_read_of_late_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "keyring.json"
+    generate_keyring(path)
+    source = FileSource(path)
+    before = source.stamp()
+    assert source.stamp() == before
+    path.chmod(0o644)
+    assert source.stamp() != before
+    path.chmod(0o600)
+    assert source.stamp() == before
 
 
 def test_a_keyring_is_what_a_command_prints(tmp_path: Path) -> None:

@@ -56,12 +56,13 @@ class FileSource:
         return read_keyring_file(self.file)
 
     def stamp(self) -> object:
-        """Give which file it is and when it was written; a change is another file in its place."""
+        """Give which file it is, when it was written and who may read it; a change is another file in its place."""
         try:
             status = self.file.stat()
         except OSError:
             return None
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+        written = status.st_mtime_ns, status.st_size
+        return status.st_dev, status.st_ino, *written, status.st_mode, status.st_uid
 
 
 @dataclass(frozen=True, slots=True)
