@@ -117,6 +117,31 @@ async def test_hidden_rows_are_passed_by_however_many_slices_it_takes(case: Case
     assert len(asked) <= len(rows) + 3  # each window once
 
 
+async def test_no_page_of_a_table_is_asked_for_before_the_last_one_is_committed(case: Case) -> None:
+    """B1: however slow the database, of a worker that is killed one page of a table is asked for again."""
+    await case.store_credentials()
+    run_id = await case.request_run()
+    surface = case.parts.surface
+    alone = dataclasses.replace(surface, tables={GROUPS: surface.tables[GROUPS]}, discovery=None)
+    case = dataclasses.replace(case, parts=dataclasses.replace(case.parts, surface=alone))
+    case.simulator.instance.latency_seconds = 0.1
+    staged = f"{case.tenant.schema_name}.staged_page"
+
+    def count_pages() -> int:
+        asked = [r for r in case.simulator.requests if r["table"] == GROUPS and not is_canary(r)]
+        return sum("sysparm_limit" in r["query"] for r in asked)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(case.work_slice(run_id, page_rows=1))
+        await asyncio.to_thread(wait_until, lambda: count_pages() > 1, deadline_seconds=30)
+        async with case.admin.transaction():
+            await case.admin.execute(f"LOCK TABLE {staged} IN SHARE MODE")
+            await asyncio.sleep(1)  # in which a reader that does not wait asks for more
+            [kept] = await (await case.admin.execute(f"SELECT count(*) AS pages FROM {staged}")).fetchall()  # noqa: S608  our own name
+            assert count_pages() == kept["pages"] + 1
+    assert (await case.read_run(run_id))["state"] == "published"
+
+
 async def test_an_instance_that_gives_rows_without_end_fails_that_table(case: Case) -> None:
     await case.store_credentials()
     store = case.simulator.store
