@@ -205,7 +205,7 @@ async def test_what_one_slice_discovered_the_next_does_not_ask_again(case: Case)
     draining = case.parts.draining
 
     def count(step: int) -> Case:
-        return case.when("table.judged", draining.set, table=TABLES[step])
+        return case.when("request.answered", draining.set, table=TABLES[step])
 
     slices = 0
     while (await case.read_run(run_id))["state"] in {"requested", "running"}:

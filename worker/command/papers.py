@@ -80,7 +80,10 @@ def read_listed(settings: Settings) -> tuple[list[Tombstone], bool]:
     except FileNotFoundError:
         return [], False
     except OSError as error:
-        raise TombstonesUnreadable(f"The list {path} cannot be read: {type(error).__name__}.") from None
+        raise TombstonesUnreadable(
+            f"{variable_of('tombstones_file')}: {path} cannot be read: {error.strerror}. It names the list itself, a "
+            "file that whoever runs this may read and add to."
+        ) from None
     return read_tombstones(content, check_signature=key.trusted.check if key else None)
 
 
