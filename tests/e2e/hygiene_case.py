@@ -31,6 +31,7 @@ from ops.local.stack import DATABASE, Stack
 from tests.e2e.conftest import Called, Deployed
 from tests.e2e.sinks import overhearing, read_database, read_files, read_metrics, read_redis, write_all_down
 from tests.serving import serving_in_a_thread
+from worker.command.graph_export import FORMS
 from worker.vault import format_keyring, new_keyring
 
 SECONDS = 60
@@ -271,7 +272,6 @@ def call_wrongly(gate: Gate, elsewhere: Path) -> None:
 
 
 def export(gate: Gate) -> None:
-    forms = ("jsonl", "graphml", "html")
     with ThreadPoolExecutor(3) as pool:
         calls = [
             pool.submit(
@@ -284,7 +284,7 @@ def export(gate: Gate) -> None:
                 "-o",
                 str(gate.folder / f"acme.{form}"),
             )
-            for form in forms
+            for form in FORMS
         ]
         for done in calls:
             done.result()

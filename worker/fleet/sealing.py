@@ -1,6 +1,4 @@
-"""The scheduler's turns at the audit trail: once a minute its months are made ahead and what is settled is sealed.
-
-Some of what was sealed before is checked in the same turn.
+"""The scheduler's turns at the audit trail, once a minute: months made ahead, what is settled sealed, some checked.
 
 Every replica takes its turn; the lease in the database says whose it is, so nothing here has to be right about that.
 Without a key nothing is sealed and nothing else stops: it is told, and what is not sealed is a metric.

@@ -142,7 +142,12 @@ class Settings(BaseSettings):
     starts_per_second: float = Field(
         50, gt=0, le=10_000, description="The most turns that begin in a second, all schedulers together."
     )
-    page_rows: int = Field(1000, ge=1, le=10_000, description="Rows asked for at once (`sysparm_limit`).")
+    page_rows: int = Field(
+        1000,
+        ge=1,
+        le=10_000,
+        description="Rows asked for at once (`sysparm_limit`). An answer over 16 MiB is refused.",
+    )
     request_timeout_seconds: Seconds = Field(
         60, description="The most one request to an instance may take, all in all."
     )

@@ -1,7 +1,8 @@
-"""Prometheus metrics, driven by events alone, and the figures of the fleet that the scheduler reads by SQL.
+"""Prometheus metrics, driven by events or read at a scrape, and the figures of the fleet that the scheduler has by SQL.
 
-No label names a tenant: ten thousand of them make a scrape of seconds. Worker and scheduler have one registry
-each; a name that only the other can know is not in it.
+No label names a tenant, nor a table that an instance names itself: ten thousand of them make a scrape of seconds, and
+such names are a customer's. Worker and scheduler have one registry each; a name that only the other can know is not in
+it.
 """
 
 from __future__ import annotations
