@@ -57,6 +57,31 @@ async def test_a_writer_works_in_the_order_it_was_given_and_ends_when_told() -> 
     assert running.done()
 
 
+async def test_the_writer_goes_on_where_whoever_asked_does_not_wait_any_more() -> None:
+    writer = Writer(CONNECTION)
+    begun, going_on = asyncio.Event(), asyncio.Event()
+    done: list[str] = []
+
+    async def question(_: Connection) -> None:
+        begun.set()
+        await going_on.wait()
+        done.append("written")
+
+    async def later(_: Connection) -> None:
+        done.append("later")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(writer.run())
+        asking = group.create_task(writer.ask(question))
+        await begun.wait()
+        asking.cancel()
+        going_on.set()
+        await writer.put(later)
+        await writer.finish()
+    assert done == ["written", "later"]
+    assert asking.cancelled()
+
+
 async def test_work_that_fails_ends_the_writer_and_those_who_wait_for_it() -> None:
     writer = Writer(CONNECTION)
 

@@ -76,7 +76,6 @@ class Closer(Reader):
         while not position.ended:
             if crawl.must_pause():
                 return None
-            await self._settle()
             fetched = await crawl.client.fetch_changed(
                 self.table, position, since=bound_before(self._read.begun_at), emit=self._trail.emit
             )

@@ -6,7 +6,6 @@ refuses the credentials) ends the slice, and what was asked until then is record
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,7 +79,6 @@ class Reader:
         self._position = Position(read.cursor, read.offset, ended=bool(read.verdict)) if read else Position()
         self._pages = read.pages if read else 0
         self._rows = read.rows if read else 0
-        self._kept: asyncio.Event | None = None
         self._asides: Asides | None = None
         self._unknown = read.reason if read else None  # what an earlier slice could not read beside the rows
         self.verdict = read.verdict if read else None
@@ -121,7 +119,6 @@ class Reader:
         client = self._crawl.client
         if self._asides is None:
             self._asides = await self._read_asides()
-        await self._settle()
         async with self._crawl.writer.room:
             fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
             page = fetched.page
@@ -156,7 +153,10 @@ class Reader:
             )
 
     async def _keep(self, page: Page, *, part: GraphPart | None = None, asides: Sequence[Aside] = ()) -> None:
-        """Stage a page as what its rows say, or as a `part` of which only the keys are known."""
+        """Stage a page as what its rows say, or as a `part` of which only the keys are known, and wait for the commit.
+
+        So of a worker that is killed one page of a table is asked for again, however slow the database.
+        """
         self._pages += 1
         self._rows += len(page.rows)
         taken = self._trail.take()
@@ -177,19 +177,11 @@ class Reader:
             scanned=part is not None,
         )
 
-        kept = self._kept = asyncio.Event()
-
         async def write(connection: Connection) -> None:
             await staging.stage_page(connection, self._crawl.run, staged, events=taken.events)
             taken.mark_written()
-            kept.set()
 
-        await self._crawl.writer.put(write)
-
-    async def _settle(self) -> None:
-        """Wait until the last page is committed: of a worker that is killed, one page of a table is asked for again."""
-        if self._kept is not None:
-            await self._kept.wait()
+        await self._crawl.writer.ask(write)
 
     async def _put(self, act: Callable[..., Awaitable[None]], **values: object) -> None:
         await put_act(self._crawl, self._trail, act, **values)

@@ -126,7 +126,6 @@ class Rereader(Reader):
         await self._put(rereading.skip_table, table=self.table.name)
 
     async def _step(self) -> Verdict | None:
-        await self._settle()
         match self._way:
             case "delta":
                 return await self._read_changed()
@@ -175,7 +174,6 @@ class Rereader(Reader):
         for start in range(0, len(keys), BATCH_KEYS):
             if self._crawl.must_pause():
                 return None
-            await self._settle()
             batch = keys[start : start + BATCH_KEYS]
             page = await self._crawl.client.fetch_records(self.table, batch, emit=self._trail.emit)
             if len(page.rows) < len(batch):

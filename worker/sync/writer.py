@@ -16,13 +16,13 @@ T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], Awaitable[None]]
 
 _WAITING = 2
-_IN_HAND = 5  # pages asked for or built, and not yet handed over: more than an instance answers at once
+_IN_HAND = 5  # pages asked for or built, and not yet committed: more than an instance answers at once
 
 
 class Writer:
     """A queue of work for one connection; `run` does it until `finish`.
 
-    Whoever fetches a page holds `room` until it is handed over: so the pages in memory are few, however many tables
+    Whoever fetches a page holds `room` until it is committed: so the pages in memory are few, however many tables
     are read side by side.
     """
 
@@ -43,7 +43,9 @@ class Writer:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def work(connection: Connection) -> None:
-            answer.set_result(await question(connection))
+            found = await question(connection)
+            if not answer.cancelled():  # whoever asked may be gone: what was written is written
+                answer.set_result(found)
 
         await self.put(work)
         return await answer
