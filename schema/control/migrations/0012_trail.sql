@@ -73,6 +73,7 @@ $$;
 REVOKE ALL ON FUNCTION control.list_audit_partitions() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION control.list_audit_partitions() TO zaptik_fleet;
 
+-- What reads or adds to every tenant's part of the trail runs as this role, which no login can be (ADR 5).
 GRANT CREATE ON SCHEMA control TO zaptik_fleet;
 SET LOCAL ROLE zaptik_fleet;
 
