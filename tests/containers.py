@@ -1,4 +1,7 @@
-"""PostgreSQL and Redis in Docker, for the tests to run against the images that a deployment has."""
+"""PostgreSQL and Redis in Docker, for the tests to run against the images that a deployment has.
+
+Their ports must be on this machine's loopback: nothing there is encrypted, and our processes refuse that elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import pytest
 BACKEND_VARIABLE = "ZAPTIK_TEST_BACKEND"
 POSTGRES_IMAGE_VARIABLE = "ZAPTIK_TEST_IMAGE"
 REDIS_IMAGE_VARIABLE = "ZAPTIK_TEST_REDIS_IMAGE"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def are_wanted() -> bool:
@@ -52,10 +56,19 @@ def _started(room: str, build: Callable[[Any], Any]) -> Iterator[Any]:
     except Exception as error:  # noqa: BLE001  the package, Docker and its daemon each fail in their own way
         pytest.exit(
             f"{BACKEND_VARIABLE}=containers: no container could be started ({type(error).__name__}: {error}). "
-            "See that Docker answers and has the image, or unset the variable.",
+            "See that Docker answers and has the image (Ryuk's too, or set TESTCONTAINERS_RYUK_DISABLED=true), "
+            "or unset the variable.",
             returncode=2,
         )
     try:
+        host = container.get_container_host_ip()
+        if host not in _LOOPBACK:
+            pytest.exit(
+                f"{BACKEND_VARIABLE}=containers: the container answers at {host}, and our processes refuse an "
+                "unencrypted server that is not on loopback. Where Docker runs on this machine, set "
+                "TESTCONTAINERS_CONNECTION_MODE=docker_host.",
+                returncode=2,
+            )
         yield container
     finally:
         container.stop()
