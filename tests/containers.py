@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from ops.local.postgres import WITHOUT_DURABILITY
+
 BACKEND_VARIABLE = "ZAPTIK_TEST_BACKEND"
 POSTGRES_IMAGE_VARIABLE = "ZAPTIK_TEST_IMAGE"
 REDIS_IMAGE_VARIABLE = "ZAPTIK_TEST_REDIS_IMAGE"
@@ -34,7 +36,9 @@ def open_postgres() -> Iterator[str]:
     image = os.environ.get(POSTGRES_IMAGE_VARIABLE, "postgres:18")
     with _started(
         "postgres",
-        lambda room: room.PostgresContainer(image, username="postgres", dbname="postgres", driver=None),
+        lambda room: room.PostgresContainer(
+            image, username="postgres", dbname="postgres", driver=None
+        ).with_command(["postgres", *(f"-c{name}={value}" for name, value in WITHOUT_DURABILITY.items())]),
     ) as container:
         yield str(container.get_connection_url())
 

@@ -30,7 +30,10 @@ def render_dashboard(board: Dashboard) -> str:
         "time": {"from": "now-6h", "to": "now"},
         "timezone": "utc",
         "links": [
-            {"type": "dashboards", "tags": ["zaptik"], "title": "Zaptik", "asDropdown": False, "keepTime": True}
+            {
+                "type": "dashboards", "tags": ["zaptik"], "title": "Zaptik", "tooltip": "", "icon": "dashboard",
+                "asDropdown": False, "keepTime": True, "includeVars": True, "targetBlank": False,
+            }
         ],
         "templating": {
             "list": [{"name": "datasource", "label": "Source", "type": "datasource", "query": "prometheus"}]
@@ -108,5 +111,8 @@ def _build_options(panel: Panel) -> dict[str, Any]:
     if panel.kind == "stat":
         return {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "graphMode": "area"}
     if panel.kind == "timeseries":
-        return {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}}
+        return {
+            "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []},
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        }
     return {"calculate": False} if panel.kind == "heatmap" else {}

@@ -92,3 +92,16 @@ def test_a_runbook_leads_to_panels_that_are_there(page: Path) -> None:
         r"((?:\*[^*\n]+\*(?:, | and )?)+) on the dashboard \*([^*]+)\*", page.read_text("utf-8")
     ):
         assert {(title, board) for title in re.findall(r"\*([^*]+)\*", titles)} <= there
+
+
+def test_a_panel_leaves_no_option_of_its_kind_to_a_default() -> None:  # as @grafana/schema has them, 12.1
+    wanted = {
+        "timeseries": {
+            "legend": {"showLegend", "displayMode", "placement", "calcs"},
+            "tooltip": {"mode", "sort"},
+        },
+    }
+    for text in build_files().values():
+        for panel in json.loads(text)["panels"]:
+            for option, keys in wanted.get(panel["type"], {}).items():
+                assert panel["options"][option].keys() == keys, panel["title"]
