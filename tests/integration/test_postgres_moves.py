@@ -273,7 +273,7 @@ async def test_who_could_be_served_now_is_counted_and_who_waits_out_a_breaker_is
     admin: Connection, app: Connection
 ) -> None:
     """What workers are scaled by: more of them would not serve one whose run may not begin yet."""
-    async with bare_tenants(admin, 4, due="infinity") as (due, waiting, later, running):
+    async with bare_tenants(admin, 4, due="2999-01-01") as (due, waiting, later, running):
         before = (await read_figures(app)).waiting
         await admin.execute("UPDATE control.tenant SET next_due_at = now() WHERE tenant_id = %s", [due])
         for tenant_id, delay in ((waiting, 0), (later, 60), (running, 0)):
