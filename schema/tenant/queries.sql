@@ -5,14 +5,14 @@ SELECT max(version) FROM {tenant}.schema_version
 -- name: read_table_reads
 -- How far a run has come with each table, and its verdicts.
 SELECT table_name, cursor, "offset", pages, rows, requests, counted, hidden, read, verdict, reason, as_of, way, newest,
-       changes, known, begun_at
+       changes, known, begun_at, shape
 FROM {tenant}.table_read WHERE run_id = %(run)s::uuid ORDER BY table_name
 
 -- name: begin_table
 -- Note that a run begins to read a table, with the instance's aggregates before; no row when it has begun.
-INSERT INTO {tenant}.table_read (run_id, table_name, counted, newest, changes, way, read, requests)
+INSERT INTO {tenant}.table_read (run_id, table_name, counted, newest, changes, way, read, shape, requests)
 VALUES (%(run)s::uuid, %(table)s, %(counted)s::bigint, %(newest)s, %(changes)s::bigint, %(way)s,
-        CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, %(requests)s::bigint)
+        CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, %(shape)s, %(requests)s::bigint)
 ON CONFLICT (run_id, table_name) DO NOTHING RETURNING table_name
 
 -- name: stage_page
@@ -41,8 +41,8 @@ WITH dropped AS (
     DELETE FROM {tenant}.staged_page WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 )
 UPDATE {tenant}.table_read
-SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, cursor = '', "offset" = 0,
-    pages = 0, rows = 0, known = NULL, verdict = NULL, reason = NULL,
+SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, shape = %(shape)s, cursor = '',
+    "offset" = 0, pages = 0, rows = 0, known = NULL, verdict = NULL, reason = NULL,
     as_of = CASE way WHEN 'skipped' THEN clock_timestamp() ELSE as_of END,
     requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
@@ -60,9 +60,9 @@ WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 -- name: skip_table
 -- Let a table stand as the last read left it.
 INSERT INTO {tenant}.table_read
-    (run_id, table_name, counted, newest, changes, known, hidden, way, read, verdict, reason, as_of, requests)
+    (run_id, table_name, counted, newest, changes, known, hidden, way, read, verdict, reason, as_of, shape, requests)
 SELECT %(run)s::uuid, table_name, counted, newest, changes, rows, hidden, 'skipped', 'skipped', verdict, reason, as_of,
-       %(requests)s::bigint
+       shape, %(requests)s::bigint
 FROM {tenant}.table_state WHERE table_name = %(table)s
 
 -- name: verify_table
@@ -373,11 +373,11 @@ ON CONFLICT (table_name, sys_id) DO UPDATE SET mod_count = excluded.mod_count, u
 
 -- name: remember_tables
 -- Keep how each table was left, where the next run can go on from it, and forget it where it cannot.
+-- And how it was asked for when it was read: whoever publishes may be of another release.
 WITH read AS (
-    SELECT t.*, s.shape, t.verdict IN ('complete', 'hidden') AND t.changes IS NOT NULL AS lasts
+    SELECT t.*, t.verdict IN ('complete', 'hidden') AND t.changes IS NOT NULL AND t.shape IS NOT NULL AS lasts
     FROM {tenant}.table_read t
-    JOIN unnest(%(tables)s::text[], %(shapes)s::text[]) AS s (table_name, shape) USING (table_name)
-    WHERE t.run_id = %(run)s::uuid
+    WHERE t.run_id = %(run)s::uuid AND t.table_name = ANY (%(tables)s::text[])
 ), forgotten AS (
     DELETE FROM {tenant}.table_state s USING read WHERE s.table_name = read.table_name AND NOT read.lasts
 )

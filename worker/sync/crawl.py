@@ -15,6 +15,7 @@ from jobs.events import TABLE_JUDGED, Event
 from jobs.graph import GraphPart, build_part
 from jobs.keys import build_keys
 from jobs.page import Page, Position, next_position
+from jobs.rereading import Way, describe_shape
 from jobs.surface import Surface, Table
 from jobs.verdict import Verdict, judge_failure, judge_read
 from worker.postgres import rereading, staging
@@ -75,6 +76,8 @@ class Reader:
         self._crawl = crawl
         self._trail = crawl.trail.branch()
         self._is_begun = read is not None
+        self._shape = describe_shape(table)
+        self._is_other = read is not None and read.verdict is None and read.shape != self._shape
         self._counted = read.counted if read else None
         self._position = Position(read.cursor, read.offset, ended=bool(read.verdict)) if read else Position()
         self._pages = read.pages if read else 0
@@ -104,9 +107,13 @@ class Reader:
     async def _read_to_end(self) -> Verdict | None:
         if self._crawl.must_pause():
             return None
+        if self._is_other:  # an earlier release began it, or other settings, and asked for other things
+            await self._restart("whole")
         if not self._is_begun:
             self._counted = await self._count()
-            await self._put(staging.begin_table, table=self.table.name, counted=self._counted)
+            await self._put(
+                staging.begin_table, table=self.table.name, counted=self._counted, shape=self._shape
+            )
         while not self._position.ended:
             if self._crawl.must_pause():
                 return None
@@ -114,6 +121,11 @@ class Reader:
         counted = await self._count()
         verdict = judge_read(rows=self._rows, counted_before=self._counted, counted_after=counted)
         return replace(verdict, reason=verdict.reason or self._unknown)
+
+    async def _restart(self, way: Way) -> None:
+        self._is_other, self._unknown = False, None
+        self._position, self._pages, self._rows = Position(), 0, 0
+        await self._put(rereading.restart_table, table=self.table.name, way=way, shape=self._shape)
 
     async def _read_page(self) -> None:
         client = self._crawl.client
