@@ -43,6 +43,14 @@ class Aggregates:
     newest: str
     changes: int
 
+    @property
+    def tell_changes(self) -> bool:
+        """Whether a change would show: of rows without a time only their number does.
+
+        An instance leaves out what the account may not aggregate, or what the table does not have, with 200.
+        """
+        return bool(self.newest) or not self.counted
+
 
 @dataclass(frozen=True, slots=True)
 class KnownTable:
@@ -107,9 +115,12 @@ def plan_way(
 ) -> Way:
     """Say how to read a table, from what is known of it and what the instance says now.
 
-    Links are never skipped, nor read by time: the keys of all of them are read in every run.
+    Links are never skipped, nor read by time: the keys of all of them are read in every run. Where aggregates tell
+    no changes nothing less than all could be checked.
     """
     if known is None or known.shape != shape or known.runs_since_whole + 1 >= forced.whole_every:
+        return "whole"
+    if not now.tell_changes:
         return "whole"
     is_scan_due = is_link or known.runs_since_scan + 1 >= forced.scan_every
     if not is_scan_due and is_unchanged(known.aggregates, now, checked_at=known.checked_at):
@@ -134,7 +145,7 @@ def is_unchanged(known: Aggregates, now: Aggregates, *, checked_at: datetime) ->
     A change in the second of the last one moves no time, and its sum can be made up for by a deletion: so the last one
     must have been long enough before.
     """
-    return now == known and known.newest < bound_before(checked_at)
+    return now == known and now.tell_changes and known.newest < bound_before(checked_at)
 
 
 def lower_bound(known: KnownTable) -> str:

@@ -19,6 +19,7 @@ from jobs.rereading import (
     aggregate_parameters,
     describe_shape,
     is_fetch_cheaper,
+    is_unchanged,
     keys_of,
     lower_bound,
     parse_aggregates,
@@ -89,6 +90,16 @@ def test_a_row_dated_in_the_future_stops_no_delta() -> None:
     future = now(newest="2031-01-01 00:00:00")
     assert plan_way(known(aggregates=future), future, shape="s", forced=FORCED) == "delta"
     assert lower_bound(known(aggregates=future)) == "2026-03-01 11:50:00"
+
+
+def test_aggregates_without_a_time_show_no_change_and_skip_nothing() -> None:
+    """An account that may not aggregate a column gets 200 and no value: the same whatever is changed."""
+    mute = now(newest="", changes=0)
+    assert plan_way(known(aggregates=mute), mute, shape="s", forced=FORCED) == "whole"
+    assert plan_way(KNOWN, mute, shape="s", forced=FORCED, is_link=True) == "whole"
+    assert not is_unchanged(mute, mute, checked_at=SEEN)
+    empty = now(counted=0, newest="", changes=0)
+    assert is_unchanged(empty, empty, checked_at=SEEN), "of no rows there is none"
 
 
 def test_without_trust_in_times_keys_are_read() -> None:
