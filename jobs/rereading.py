@@ -26,11 +26,14 @@ from jobs.filters import name_fields
 from jobs.keys import MOD_COUNT, UPDATED_ON
 from jobs.page import Page, parse_page
 from jobs.surface import Table
+from jobs.values import MOMENT
 
 Way = Literal["whole", "delta", "scan", "fetch", "skipped"]
 
 OVERLAP = timedelta(minutes=10)
 """Clocks of an instance's nodes differ, and a long transaction commits with the time at which it began."""
+
+_MOST_CHANGES = 10**18
 
 _FORM = 1  # of the graph that records become; to be raised when `jobs.graph` makes something else of the same rows
 
@@ -175,13 +178,14 @@ def aggregate_parameters(table: Table) -> dict[str, str]:
 
 
 def parse_aggregates(table: Table, body: bytes) -> Aggregates:
-    """Parse a table's aggregates; of no rows the newest is empty and the sum 0."""
+    """Parse a table's aggregates; of no rows the newest is empty and the sum 0. What is no time is left out too."""
     try:
         answer = _DECODER.decode(body)
         stats = answer.result.stats
-        if answer.error is None:
-            newest, changes = stats.max.get(UPDATED_ON, ""), stats.sum.get(MOD_COUNT, "") or "0"
-            return Aggregates(int(stats.count), newest, int(changes.partition(".")[0].replace(",", "")))
+        newest, changes = stats.max.get(UPDATED_ON, ""), stats.sum.get(MOD_COUNT, "") or "0"
+        changed = int(changes.partition(".")[0].replace(",", ""))
+        if answer.error is None and abs(changed) < _MOST_CHANGES:
+            return Aggregates(int(stats.count), newest if MOMENT.match(newest) else "", changed)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         pass
     raise ResponseInvalid(

@@ -270,21 +270,42 @@ FROM delta
 -- The same for edges, after the nodes: an edge's state follows whether its target is there.
 WITH seen AS MATERIALIZED (
     SELECT p.table_name, k.id, bool_and(p.scanned) AS scanned, string_to_array(string_agg(k.no, ','), ',') AS withheld,
-           count(*) FILTER (WHERE NOT p.scanned) AS times, max(p.page) FILTER (WHERE NOT p.scanned) AS last
+           count(*) FILTER (WHERE NOT p.scanned) AS times, max(p.page) FILTER (WHERE NOT p.scanned) AS last,
+           min(p.base) AS base, max(p.depth) AS depth
     FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", no text)
     WHERE p.run_id = %(run)s::uuid GROUP BY p.table_name, k.id
 ), again AS MATERIALIZED (
     -- What was read more than once: only what was read last counts, since what it says no more stands in no page.
     SELECT table_name, id, last FROM seen WHERE times > 1
-), staged AS MATERIALIZED (
+), deepest AS MATERIALIZED (
+    -- What was read by several tables is said by a subclass alone, as the node's attributes are: it may have changed
+    -- between both reads.
+    SELECT DISTINCT ON (base, id) base, id, depth, withheld FROM seen WHERE depth > 0 AND NOT scanned
+    ORDER BY base, id, depth DESC
+), given AS MATERIALIZED (
     SELECT DISTINCT ON (s."from", s.kind, s."to", s.source)
            s."from", s.kind, s."to", s.source, s.attributes, decode(s.hash, 'hex') AS hash, p.table_name AS read_table
     FROM {tenant}.staged_page p
     CROSS JOIN jsonb_to_recordset(p.edges) AS s ("from" text COLLATE "C", kind text COLLATE "C", "to" text COLLATE "C",
                                                  source text COLLATE "C", attributes jsonb, hash text)
     LEFT JOIN again a ON a.table_name = p.table_name AND a.id = split_part(s.source, ':', 2)
+    LEFT JOIN deepest d ON d.base = p.base AND d.id = split_part(s.source, ':', 2) AND d.depth > p.depth
     WHERE p.run_id = %(run)s::uuid AND p.page >= coalesce(a.last, 0)
+      AND (d.id IS NULL OR split_part(s.source, ':', 3) = ANY (d.withheld))
     ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
+), staged AS (
+    -- And what a subclass said stays while its table has the record, though only the base's was read this time.
+    SELECT s.* FROM given s
+    WHERE s.read_table = ANY (%(subclasses)s::text[]) OR NOT EXISTS (
+        SELECT FROM {tenant}.edge o
+        WHERE o.from_id = s."from" AND o.kind = s.kind AND o.source = s.source AND o.to_id <> s."to"
+          AND o.read_table = ANY (%(subclasses)s::text[]) AND o.read_table = ANY (%(closing)s::text[])
+          AND EXISTS (SELECT FROM {tenant}.record r
+                      WHERE r.table_name = o.read_table AND r.sys_id = split_part(o.source, ':', 2))
+          AND NOT EXISTS (SELECT FROM {tenant}.gone g WHERE g.run_id = %(run)s::uuid AND g.table_name = o.read_table
+                          AND g.sys_id = split_part(o.source, ':', 2))
+          AND NOT EXISTS (SELECT FROM seen u WHERE u.table_name = o.read_table
+                          AND u.id = split_part(o.source, ':', 2) AND NOT u.scanned))
 ), compared AS (
     SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind,
            coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,

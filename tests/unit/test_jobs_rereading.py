@@ -155,12 +155,15 @@ def test_aggregates_are_parsed_also_of_no_rows() -> None:
     assert parse_aggregates(GROUPS, body) == Aggregates(3, "2026-01-01 00:00:00", 12)
     empty = stats(count="0", max={"sys_updated_on": ""}, sum={"sys_mod_count": ""})
     assert parse_aggregates(GROUPS, empty) == Aggregates(0, "", 0)
+    for moment in ("yesterday", "2026-01-01 00:00:00\0", "01/02/2026 03:04:05"):
+        assert not parse_aggregates(GROUPS, stats(count="3", max={"sys_updated_on": moment})).tell_changes
 
 
 @pytest.mark.parametrize(
     "body",
     [
         b"{", b"null", stats(count="many"), stats(count="1", sum={"sys_mod_count": "NaN"}),
+        stats(count="1", sum={"sys_mod_count": "9" * 19}), stats(count="1", sum={"sys_mod_count": "9" * 5_000}),
         b'{"result": {"stats": {"count": "1"}}, "error": {"message": "cancelled"}}', stats(count="1", max="x"),
     ],
 )  # fmt: skip
