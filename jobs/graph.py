@@ -110,6 +110,13 @@ def build_part(table: Table, rows: Iterable[Row], *, asides: Sequence[Aside] = (
     return GraphPart(_ENCODER.encode(nodes), _ENCODER.encode(edges), len(nodes), len(edges))
 
 
+def describe_unnamed(table: Table, rows: Iterable[Row]) -> str | None:
+    """Say that rows came without what their nodes' names are; None where none did: an empty name is then known."""
+    if table.link or all(table.label in row for row in rows):
+        return None
+    return f"not known of its records: {table.label}, which is their name; the column may not be read"
+
+
 def encode_line(line: NodeLine | EdgeLine) -> bytes:
     """Give the canonical bytes of a node or an edge, without a line end."""
     return _ENCODER.encode(line)

@@ -29,9 +29,7 @@ def before_release(case: Case) -> Case:
 
 async def lacking(case: Case) -> list[str]:
     nodes, _ = await case.read_graph()
-    return [
-        key for key, node in nodes.items() if node.table == GROUPS and ASKED_SINCE not in node.attributes
-    ]
+    return [key for key, node in nodes.items() if node.table == GROUPS and ASKED_SINCE not in node.attributes]
 
 
 async def test_a_table_that_an_earlier_release_read_is_not_held_to_be_read_as_this_one_reads(

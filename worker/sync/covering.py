@@ -153,9 +153,13 @@ class _Discovered:
 
     async def _restart(self, table: Table, read: TableRead) -> TableRead:
         """Have a table read whole that was not: what a dropped table said of its records is to be said by it."""
-        anew = {"way": "whole", "shape": describe_shape(table)}
-        await put_act(self._crawl, self._trail, rereading.restart_table, table=table.name, **anew)
-        return replace(read, verdict=None, reason=None, cursor="", offset=0, pages=0, rows=0, **anew)
+        shape = describe_shape(table)
+        await put_act(
+            self._crawl, self._trail, rereading.restart_table, table=table.name, way="whole", shape=shape
+        )
+        return replace(
+            read, verdict=None, reason=None, way="whole", shape=shape, cursor="", offset=0, pages=0, rows=0
+        )
 
 
 async def _read_progress(crawl: Crawl) -> dict[str, TableRead]:

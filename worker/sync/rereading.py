@@ -13,7 +13,7 @@ from jobs.asides import Aside
 from jobs.errors import OrderIgnored, ResponseInvalid, TableDenied
 from jobs.graph import GraphPart
 from jobs.lookup import BATCH_KEYS
-from jobs.page import Page, Position, next_position
+from jobs.page import Page, next_position
 from jobs.rereading import (
     Aggregates,
     Forced,
@@ -92,9 +92,7 @@ class Rereader(Reader):
         now = self._aggregates = await self._aggregate()
         name, known = self.table.name, self._known
         if now is None:
-            await self._put(
-                staging.begin_table, table=name, counted=await self._count(), shape=self._shape
-            )
+            await self._put(staging.begin_table, table=name, counted=await self._count(), shape=self._shape)
         else:
             self._counted = now.counted
             self._way = plan_way(
