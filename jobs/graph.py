@@ -25,6 +25,7 @@ Row = Mapping[str, str]
 # A sys_id, or the name of a table or domain. What is none can be no record's key, and would be one of ours.
 _REFERENCE = re.compile(r"[A-Za-z0-9_.-]{1,80}\Z")
 _MOST_TARGETS = 1_000
+_LONGEST_KEY = 255  # names have 80 characters at most; an index of ours holds some 2,700 bytes
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
@@ -93,7 +94,7 @@ class GraphPart:
 def build_part(table: Table, rows: Iterable[Row], *, asides: Sequence[Aside] = ()) -> GraphPart:
     """Build the nodes and edges of checked rows of one table; `asides` add attributes to its nodes.
 
-    Raises ResponseInvalid for a row that lacks what its node is called by.
+    Raises ResponseInvalid for a row that lacks what its node is called by, or whose name no id can be.
     """
     nodes: list[StagedNode] = []
     edges: list[StagedEdge] = []
@@ -107,6 +108,13 @@ def build_part(table: Table, rows: Iterable[Row], *, asides: Sequence[Aside] = (
             nodes.append(_build_node(table, node_id, _read_attributes(attributes, asides, row), row))
             edges.extend(_build_references(table, node_id, row))
     return GraphPart(_ENCODER.encode(nodes), _ENCODER.encode(edges), len(nodes), len(edges))
+
+
+def describe_unnamed(table: Table, rows: Iterable[Row]) -> str | None:
+    """Say that rows came without what their nodes' names are; None where none did: an empty name is then known."""
+    if table.link or all(table.label in row for row in rows):
+        return None
+    return f"not known of its records: {table.label}, which is their name; the column may not be read"
 
 
 def encode_line(line: NodeLine | EdgeLine) -> bytes:
@@ -140,6 +148,11 @@ def _build_id(table: Table, row: Row) -> str:
         raise ResponseInvalid(
             f"A row of {table.name} has no {table.key}, by which it is called: grant the integration user read access "
             "to that field."
+        )
+    if len(key) > _LONGEST_KEY:
+        raise ResponseInvalid(
+            f"A row of {table.name} has a {table.key} of {len(key)} characters, by which nothing can be called: ask "
+            "the instance's administrator what made it."
         )
     return f"{table.base}:{key}"
 

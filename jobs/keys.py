@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from jobs.values import COUNT
+
 MOD_COUNT, UPDATED_ON = "sys_mod_count", "sys_updated_on"
 STATE_FIELDS = (MOD_COUNT, UPDATED_ON)
 
@@ -53,7 +55,7 @@ def _build_key(row: Mapping[str, str], needs: Mapping[str, frozenset[str]]) -> R
     count = row.get(MOD_COUNT, "")
     return RecordKey(
         row["sys_id"],
-        mod=int(count) if count.isdecimal() else None,
+        mod=int(count) if COUNT.match(count) else None,
         on=row.get(UPDATED_ON) or None,
         no=",".join(field for field, needed in needs.items() if not row.keys() >= needed) or None,
     )

@@ -26,11 +26,14 @@ from jobs.filters import name_fields
 from jobs.keys import MOD_COUNT, UPDATED_ON
 from jobs.page import Page, parse_page
 from jobs.surface import Table
+from jobs.values import MOMENT
 
 Way = Literal["whole", "delta", "scan", "fetch", "skipped"]
 
 OVERLAP = timedelta(minutes=10)
 """Clocks of an instance's nodes differ, and a long transaction commits with the time at which it began."""
+
+_MOST_CHANGES = 10**18
 
 _FORM = 1  # of the graph that records become; to be raised when `jobs.graph` makes something else of the same rows
 
@@ -42,6 +45,14 @@ class Aggregates:
     counted: int
     newest: str
     changes: int
+
+    @property
+    def tell_changes(self) -> bool:
+        """Whether a change would show: of rows without a time only their number does.
+
+        An instance leaves out what the account may not aggregate, or what the table does not have, with 200.
+        """
+        return bool(self.newest) or not self.counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +118,12 @@ def plan_way(
 ) -> Way:
     """Say how to read a table, from what is known of it and what the instance says now.
 
-    Links are never skipped, nor read by time: the keys of all of them are read in every run.
+    Links are never skipped, nor read by time: the keys of all of them are read in every run. Where aggregates tell
+    no changes nothing less than all could be checked.
     """
     if known is None or known.shape != shape or known.runs_since_whole + 1 >= forced.whole_every:
+        return "whole"
+    if not now.tell_changes:
         return "whole"
     is_scan_due = is_link or known.runs_since_scan + 1 >= forced.scan_every
     if not is_scan_due and is_unchanged(known.aggregates, now, checked_at=known.checked_at):
@@ -134,7 +148,7 @@ def is_unchanged(known: Aggregates, now: Aggregates, *, checked_at: datetime) ->
     A change in the second of the last one moves no time, and its sum can be made up for by a deletion: so the last one
     must have been long enough before.
     """
-    return now == known and known.newest < bound_before(checked_at)
+    return now == known and now.tell_changes and known.newest < bound_before(checked_at)
 
 
 def lower_bound(known: KnownTable) -> str:
@@ -164,13 +178,14 @@ def aggregate_parameters(table: Table) -> dict[str, str]:
 
 
 def parse_aggregates(table: Table, body: bytes) -> Aggregates:
-    """Parse a table's aggregates; of no rows the newest is empty and the sum 0."""
+    """Parse a table's aggregates; of no rows the newest is empty and the sum 0. What is no time is left out too."""
     try:
         answer = _DECODER.decode(body)
         stats = answer.result.stats
-        if answer.error is None:
-            newest, changes = stats.max.get(UPDATED_ON, ""), stats.sum.get(MOD_COUNT, "") or "0"
-            return Aggregates(int(stats.count), newest, int(changes.partition(".")[0].replace(",", "")))
+        newest, changes = stats.max.get(UPDATED_ON, ""), stats.sum.get(MOD_COUNT, "") or "0"
+        changed = int(changes.partition(".")[0].replace(",", ""))
+        if answer.error is None and abs(changed) < _MOST_CHANGES:
+            return Aggregates(int(stats.count), newest if MOMENT.match(newest) else "", changed)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         pass
     raise ResponseInvalid(

@@ -51,7 +51,7 @@
 -- FUNCTION control.register_key(key text) has the body 29786207b341f9062c208d2725d50f4b
 -- FUNCTION control.release_run(run uuid, held_fence bigint, ending text, wait_seconds double precision, failure jsonb) has the body 646439c88449fcef7af373653b780c56
 -- FUNCTION control.renew_lease(run uuid, held_fence bigint, lease_seconds double precision) has the body a189fc029afb4e07f4fd166cb9a99cdb
--- FUNCTION control.request_sync(tenant text, sync_mode text) has the body e06c98ace13dc6cb676742f0b5bc3954
+-- FUNCTION control.request_sync(tenant text, sync_mode text) has the body 1d7146d74b2254944b76072474bfce4b
 -- FUNCTION control.rescue_runs(max_attempts integer) has the body d5e86f9853090574cd8e233143b2ee66
 -- FUNCTION control.runs_to_ring(batch integer, again_after_seconds double precision) has the body 1a81093584e070af16625cb372e6fc38
 -- FUNCTION control.tell_audit_act(act text, detail jsonb) has the body 9aba21b0e953735c694f3b4b8fdaef14

@@ -1228,6 +1228,7 @@ CREATE FUNCTION control.request_sync(tenant text, sync_mode text) RETURNS bigint
     SET search_path TO ''
     AS $$
 DECLARE
+    most_an_hour CONSTANT integer := 1000;
     request bigint;
     asked control.tenant;
 BEGIN
@@ -1245,6 +1246,16 @@ BEGIN
     IF sync_mode IS NULL OR sync_mode NOT IN ('full', 'delta') THEN
         RAISE EXCEPTION 'a run is asked for as ''full'' or ''delta'', not as %',
                 coalesce(quote_literal(sync_mode), 'NULL') USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- The thousandth last one, of this transaction too; the app's login asks for operators, and is not counted.
+    IF session_user <> 'zaptik_app' AND clock_timestamp() - interval '1 hour' < (
+           SELECT q.requested_at FROM control.sync_request q
+           WHERE q.tenant_id = asked.tenant_id AND q.requested_by = session_user
+           ORDER BY q.request_id DESC OFFSET most_an_hour - 1 LIMIT 1) THEN
+        RAISE EXCEPTION '% asked for % runs of % within an hour: no more is asked for', session_user, most_an_hour,
+                quote_literal(tenant)
+            USING ERRCODE = 'configuration_limit_exceeded',
+                  HINT = 'Requests that wait become one run: ask once, and follow it.';
     END IF;
     INSERT INTO control.sync_request (tenant_id, mode) VALUES (asked.tenant_id, sync_mode)
     RETURNING request_id INTO request;
@@ -1770,6 +1781,8 @@ CREATE INDEX run_newest_of_tenant ON control.run USING btree (tenant_id, request
 CREATE UNIQUE INDEX run_one_live_a_tenant ON control.run USING btree (tenant_id) WHERE (state = ANY (ARRAY['requested'::text, 'running'::text]));
 
 CREATE INDEX run_to_ring ON control.run USING btree (not_before) WHERE (state = 'requested'::text);
+
+CREATE INDEX sync_request_of_login ON control.sync_request USING btree (tenant_id, requested_by, request_id);
 
 CREATE INDEX sync_request_of_run ON control.sync_request USING btree (run_id);
 

@@ -5,14 +5,14 @@ SELECT max(version) FROM {tenant}.schema_version
 -- name: read_table_reads
 -- How far a run has come with each table, and its verdicts.
 SELECT table_name, cursor, "offset", pages, rows, requests, counted, hidden, read, verdict, reason, as_of, way, newest,
-       changes, known, begun_at
+       changes, known, begun_at, shape
 FROM {tenant}.table_read WHERE run_id = %(run)s::uuid ORDER BY table_name
 
 -- name: begin_table
 -- Note that a run begins to read a table, with the instance's aggregates before; no row when it has begun.
-INSERT INTO {tenant}.table_read (run_id, table_name, counted, newest, changes, way, read, requests)
+INSERT INTO {tenant}.table_read (run_id, table_name, counted, newest, changes, way, read, shape, requests)
 VALUES (%(run)s::uuid, %(table)s, %(counted)s::bigint, %(newest)s, %(changes)s::bigint, %(way)s,
-        CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, %(requests)s::bigint)
+        CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, %(shape)s, %(requests)s::bigint)
 ON CONFLICT (run_id, table_name) DO NOTHING RETURNING table_name
 
 -- name: stage_page
@@ -41,8 +41,8 @@ WITH dropped AS (
     DELETE FROM {tenant}.staged_page WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 )
 UPDATE {tenant}.table_read
-SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, cursor = '', "offset" = 0,
-    pages = 0, rows = 0, known = NULL, verdict = NULL, reason = NULL,
+SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, shape = %(shape)s, cursor = '',
+    "offset" = 0, pages = 0, rows = 0, known = NULL, verdict = NULL, reason = NULL,
     as_of = CASE way WHEN 'skipped' THEN clock_timestamp() ELSE as_of END,
     requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
@@ -60,9 +60,9 @@ WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 -- name: skip_table
 -- Let a table stand as the last read left it.
 INSERT INTO {tenant}.table_read
-    (run_id, table_name, counted, newest, changes, known, hidden, way, read, verdict, reason, as_of, requests)
+    (run_id, table_name, counted, newest, changes, known, hidden, way, read, verdict, reason, as_of, shape, requests)
 SELECT %(run)s::uuid, table_name, counted, newest, changes, rows, hidden, 'skipped', 'skipped', verdict, reason, as_of,
-       %(requests)s::bigint
+       shape, %(requests)s::bigint
 FROM {tenant}.table_state WHERE table_name = %(table)s
 
 -- name: verify_table
@@ -270,21 +270,42 @@ FROM delta
 -- The same for edges, after the nodes: an edge's state follows whether its target is there.
 WITH seen AS MATERIALIZED (
     SELECT p.table_name, k.id, bool_and(p.scanned) AS scanned, string_to_array(string_agg(k.no, ','), ',') AS withheld,
-           count(*) FILTER (WHERE NOT p.scanned) AS times, max(p.page) FILTER (WHERE NOT p.scanned) AS last
+           count(*) FILTER (WHERE NOT p.scanned) AS times, max(p.page) FILTER (WHERE NOT p.scanned) AS last,
+           min(p.base) AS base, max(p.depth) AS depth
     FROM {tenant}.staged_page p, jsonb_to_recordset(p.keys) AS k (id text COLLATE "C", no text)
     WHERE p.run_id = %(run)s::uuid GROUP BY p.table_name, k.id
 ), again AS MATERIALIZED (
     -- What was read more than once: only what was read last counts, since what it says no more stands in no page.
     SELECT table_name, id, last FROM seen WHERE times > 1
-), staged AS MATERIALIZED (
+), deepest AS MATERIALIZED (
+    -- What was read by several tables is said by a subclass alone, as the node's attributes are: it may have changed
+    -- between both reads.
+    SELECT DISTINCT ON (base, id) base, id, depth, withheld FROM seen WHERE depth > 0 AND NOT scanned
+    ORDER BY base, id, depth DESC
+), given AS MATERIALIZED (
     SELECT DISTINCT ON (s."from", s.kind, s."to", s.source)
            s."from", s.kind, s."to", s.source, s.attributes, decode(s.hash, 'hex') AS hash, p.table_name AS read_table
     FROM {tenant}.staged_page p
     CROSS JOIN jsonb_to_recordset(p.edges) AS s ("from" text COLLATE "C", kind text COLLATE "C", "to" text COLLATE "C",
                                                  source text COLLATE "C", attributes jsonb, hash text)
     LEFT JOIN again a ON a.table_name = p.table_name AND a.id = split_part(s.source, ':', 2)
+    LEFT JOIN deepest d ON d.base = p.base AND d.id = split_part(s.source, ':', 2) AND d.depth > p.depth
     WHERE p.run_id = %(run)s::uuid AND p.page >= coalesce(a.last, 0)
+      AND (d.id IS NULL OR split_part(s.source, ':', 3) = ANY (d.withheld))
     ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
+), staged AS (
+    -- And what a subclass said stays while its table has the record, though only the base's was read this time.
+    SELECT s.* FROM given s
+    WHERE s.read_table = ANY (%(subclasses)s::text[]) OR NOT EXISTS (
+        SELECT FROM {tenant}.edge o
+        WHERE o.from_id = s."from" AND o.kind = s.kind AND o.source = s.source AND o.to_id <> s."to"
+          AND o.read_table = ANY (%(subclasses)s::text[]) AND o.read_table = ANY (%(closing)s::text[])
+          AND EXISTS (SELECT FROM {tenant}.record r
+                      WHERE r.table_name = o.read_table AND r.sys_id = split_part(o.source, ':', 2))
+          AND NOT EXISTS (SELECT FROM {tenant}.gone g WHERE g.run_id = %(run)s::uuid AND g.table_name = o.read_table
+                          AND g.sys_id = split_part(o.source, ':', 2))
+          AND NOT EXISTS (SELECT FROM seen u WHERE u.table_name = o.read_table
+                          AND u.id = split_part(o.source, ':', 2) AND NOT u.scanned))
 ), compared AS (
     SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind,
            coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,
@@ -373,11 +394,11 @@ ON CONFLICT (table_name, sys_id) DO UPDATE SET mod_count = excluded.mod_count, u
 
 -- name: remember_tables
 -- Keep how each table was left, where the next run can go on from it, and forget it where it cannot.
+-- And how it was asked for when it was read: whoever publishes may be of another release.
 WITH read AS (
-    SELECT t.*, s.shape, t.verdict IN ('complete', 'hidden') AND t.changes IS NOT NULL AS lasts
+    SELECT t.*, t.verdict IN ('complete', 'hidden') AND t.changes IS NOT NULL AND t.shape IS NOT NULL AS lasts
     FROM {tenant}.table_read t
-    JOIN unnest(%(tables)s::text[], %(shapes)s::text[]) AS s (table_name, shape) USING (table_name)
-    WHERE t.run_id = %(run)s::uuid
+    WHERE t.run_id = %(run)s::uuid AND t.table_name = ANY (%(tables)s::text[])
 ), forgotten AS (
     DELETE FROM {tenant}.table_state s USING read WHERE s.table_name = read.table_name AND NOT read.lasts
 )

@@ -609,6 +609,7 @@ CREATE TABLE tenant_example.table_read (
     known bigint,
     begun_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     closing_at timestamp with time zone,
+    shape text,
     CONSTRAINT table_read_kind CHECK ((read = ANY (ARRAY['whole'::text, 'delta'::text, 'skipped'::text]))),
     CONSTRAINT table_read_verdict CHECK ((verdict = ANY (ARRAY['complete'::text, 'partial'::text, 'hidden'::text, 'denied'::text, 'absent'::text, 'failed'::text, 'unknown'::text]))),
     CONSTRAINT table_read_way CHECK ((way = ANY (ARRAY['whole'::text, 'delta'::text, 'scan'::text, 'fetch'::text, 'skipped'::text])))

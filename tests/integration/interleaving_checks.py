@@ -154,6 +154,8 @@ def _check_record(ended: Ended, key: Key, images: Mapping[str, list[Image]]) -> 
     withheld = frozenset[str]().union(*(image.withheld for image in every))
     kept = {edge for edge in ended.before.edges.get(key, frozenset()) if edge[3] in withheld}
     assert edges <= said | kept, f"{key} never said {edges - said}"
+    fields = [edge[3] for edge in edges if edge[3] not in withheld]
+    assert len(fields) == len(set(fields)), f"{key} refers to two records by one field: {edges}"
     if is_still:
         assert edges == said | kept, f"{key} says {said}, and the graph {edges}"
     node = ended.graph.nodes.get(key)

@@ -103,6 +103,31 @@ async def test_a_mode_that_is_none_is_an_error_that_shows_no_row(
             assert str(tenant.tenant_id) not in str(refusal.value)
 
 
+async def test_a_login_asks_a_thousand_times_an_hour_for_a_tenant_and_fills_no_disk(
+    admin: Connection, app: Connection, deployment: Deployment, tenant: Tenant, add_fresh_tenant: AddTenant
+) -> None:
+    """By itself, in one statement or many; others, and other tenants, go on."""
+    many = "SELECT count(control.request_sync(%s, 'delta')) AS asked FROM generate_series(1, %s)"
+    other = await add_fresh_tenant()
+    async with a_reader(admin, deployment.admin_url, None) as requester:
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded, match="1000 runs"):
+            await ask(requester, many, tenant.name, 1001)
+        assert await read_asked(admin, tenant) == []
+        await ask(requester, many, tenant.name, 1000)
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded, match="no more is asked for"):
+            await ask(requester, REQUEST, tenant.name, "full")
+        await ask(requester, REQUEST, other.name, "full")
+        async with a_reader(admin, deployment.admin_url, tenant.name) as reader:
+            await ask(reader, REQUEST, tenant.name, "full")
+        await request_sync(app, tenant.name, mode="full")
+        assert len(await read_asked(admin, tenant)) == 1002
+        await admin.execute(
+            """UPDATE control.sync_request SET requested_at = requested_at - interval '1 hour' WHERE tenant_id = %s""",
+            [tenant.tenant_id],
+        )
+        await ask(requester, REQUEST, tenant.name, "full")
+
+
 async def test_what_counts_is_who_logged_in_and_not_the_role_that_they_became(
     admin: Connection, deployment: Deployment, tenant: Tenant, add_fresh_tenant: AddTenant
 ) -> None:

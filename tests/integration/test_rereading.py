@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jobs.events import Event
 from jobs.surface import read_surface
 from ops.simulator.access import Access
+from ops.simulator.aggregates import Wanted
 from tests.integration.slice_case import Case, is_canary, verdict_of
 
 pytestmark = pytest.mark.anyio
@@ -200,6 +201,20 @@ async def test_a_bound_that_is_dropped_has_the_table_read_whole(case: Case) -> N
     await start(case)
     case.simulator.instance.store.put(GROUPS, [{"sys_id": case.rows(GROUPS)[0]["sys_id"], "name": "R"}])
     case.simulator.instance.access[GROUPS] = Access(fields_hidden=frozenset({"sys_updated_on"}))
+    run = await case.sync()
+    assert (ways_of(run)[GROUPS], verdict_of(run, GROUPS)) == ("whole", ("complete", 0))
+    nodes, _ = await case.read_graph()
+    assert "R" in {node.name for node in nodes.values()}
+
+
+async def test_what_may_not_be_aggregated_has_its_table_read_whole(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its count alone is told, with 200: no change would ever show in it."""
+    said = Wanted.stats
+    monkeypatch.setattr(Wanted, "stats", lambda wanted, rows: {**said(wanted, rows), "max": {}, "sum": {}})
+    await start(case)
+    case.simulator.instance.store.put(GROUPS, [{"sys_id": case.rows(GROUPS)[0]["sys_id"], "name": "R"}])
     run = await case.sync()
     assert (ways_of(run)[GROUPS], verdict_of(run, GROUPS)) == ("whole", ("complete", 0))
     nodes, _ = await case.read_graph()

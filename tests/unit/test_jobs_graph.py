@@ -233,6 +233,11 @@ def test_a_row_without_what_it_is_called_by_fails_its_table(row: dict[str, str])
         build_part(dataclasses.replace(THING, key="u_alpha"), [{"sys_id": A, **row}])
 
 
+def test_a_row_that_is_called_by_what_no_index_holds_fails_its_table() -> None:
+    with pytest.raises(ResponseInvalid, match="a u_alpha of 256 characters"):
+        build_part(dataclasses.replace(THING, key="u_alpha"), [{"sys_id": A, "u_alpha": "x" * 256}])
+
+
 def test_an_aside_is_an_attribute_of_its_rows_and_of_the_rest_what_it_says() -> None:
     flag, value = Aside("opaque", {A: "true"}, otherwise="false"), Aside("value", {B: "x"})
     part = build_part(THING, [{"sys_id": A, "u_zeta": "z"}, {"sys_id": B}], asides=[flag, value])

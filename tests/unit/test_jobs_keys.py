@@ -15,8 +15,12 @@ def test_a_key_says_how_often_and_when_its_record_was_changed() -> None:
 
 
 def test_what_was_not_read_or_is_no_number_is_left_out() -> None:
-    rows = [{"sys_id": KEY}, {"sys_id": KEY, "sys_mod_count": "many", "sys_updated_on": ""}]
-    assert json.loads(build_keys(rows)) == [{"id": KEY}, {"id": KEY}]
+    counts = ("many", "", "-1", "1e9", "\u0663", "9" * 13, "9" * 5_000)
+    rows = [
+        {"sys_id": KEY},
+        *({"sys_id": KEY, "sys_mod_count": said, "sys_updated_on": ""} for said in counts),
+    ]
+    assert json.loads(build_keys(rows)) == [{"id": KEY}] * 8
 
 
 def test_a_key_says_which_references_its_record_came_without() -> None:

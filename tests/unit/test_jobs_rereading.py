@@ -19,6 +19,7 @@ from jobs.rereading import (
     aggregate_parameters,
     describe_shape,
     is_fetch_cheaper,
+    is_unchanged,
     keys_of,
     lower_bound,
     parse_aggregates,
@@ -91,6 +92,16 @@ def test_a_row_dated_in_the_future_stops_no_delta() -> None:
     assert lower_bound(known(aggregates=future)) == "2026-03-01 11:50:00"
 
 
+def test_aggregates_without_a_time_show_no_change_and_skip_nothing() -> None:
+    """An account that may not aggregate a column gets 200 and no value: the same whatever is changed."""
+    mute = now(newest="", changes=0)
+    assert plan_way(known(aggregates=mute), mute, shape="s", forced=FORCED) == "whole"
+    assert plan_way(KNOWN, mute, shape="s", forced=FORCED, is_link=True) == "whole"
+    assert not is_unchanged(mute, mute, checked_at=SEEN)
+    empty = now(counted=0, newest="", changes=0)
+    assert is_unchanged(empty, empty, checked_at=SEEN), "of no rows there is none"
+
+
 def test_without_trust_in_times_keys_are_read() -> None:
     """R14: where bounds on times mean something else there, none is used."""
     assert plan_way(KNOWN, now(changes=501), shape="s", forced=FORCED, trusts_times=False) == "scan"
@@ -144,12 +155,15 @@ def test_aggregates_are_parsed_also_of_no_rows() -> None:
     assert parse_aggregates(GROUPS, body) == Aggregates(3, "2026-01-01 00:00:00", 12)
     empty = stats(count="0", max={"sys_updated_on": ""}, sum={"sys_mod_count": ""})
     assert parse_aggregates(GROUPS, empty) == Aggregates(0, "", 0)
+    for moment in ("yesterday", "2026-01-01 00:00:00\0", "01/02/2026 03:04:05"):
+        assert not parse_aggregates(GROUPS, stats(count="3", max={"sys_updated_on": moment})).tell_changes
 
 
 @pytest.mark.parametrize(
     "body",
     [
         b"{", b"null", stats(count="many"), stats(count="1", sum={"sys_mod_count": "NaN"}),
+        stats(count="1", sum={"sys_mod_count": "9" * 19}), stats(count="1", sum={"sys_mod_count": "9" * 5_000}),
         b'{"result": {"stats": {"count": "1"}}, "error": {"message": "cancelled"}}', stats(count="1", max="x"),
     ],
 )  # fmt: skip

@@ -17,7 +17,6 @@ import psycopg
 
 from jobs.events import REVISION_ACCEPTED, REVISION_QUARANTINED, Event
 from jobs.guard import Guard, Removal, judge_removals
-from jobs.rereading import describe_shape
 from jobs.surface import Surface
 from worker.postgres import discovering
 from worker.postgres.connection import Connection, as_tenant, fetch_row, fetch_rows, fetch_value
@@ -169,15 +168,12 @@ async def _compare(
 async def _remember(connection: Connection, run: ClaimedRun, *, surface: Surface, reads: Reads) -> None:
     """Keep what the next run may go on from."""
     within = run.schema_name
-    kept = [table for table in surface.tables.values() if table.can_be_reread]
-    names, shapes = [table.name for table in kept], [describe_shape(table) for table in kept]
+    names = [table.name for table in surface.tables.values() if table.can_be_reread]
     await fetch_rows(
         connection, "tenant", "remember_records", within=within, run=run.run_id, listed=list(reads.listed),
         tables=names,
     )  # fmt: skip
-    await fetch_rows(
-        connection, "tenant", "remember_tables", within=within, run=run.run_id, tables=names, shapes=shapes
-    )
+    await fetch_rows(connection, "tenant", "remember_tables", within=within, run=run.run_id, tables=names)
     await discovering.forget_unread(connection, run, listed=reads.listed, tables=names)
 
 

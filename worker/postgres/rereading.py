@@ -70,10 +70,11 @@ async def note_unknown(
 
 
 async def restart_table(
-    connection: Connection, run: ClaimedRun, *, table: str, way: Way, requests: int, events: Sequence[Event]
-) -> None:
-    """Read a table another way, from its beginning."""
-    await _act(connection, run, "restart_table", events, table=table, way=way, requests=requests)
+    connection: Connection, run: ClaimedRun, *, table: str, way: Way, shape: str, requests: int,
+    events: Sequence[Event],
+) -> None:  # fmt: skip
+    """Read a table another way, or asking for other things, from its beginning."""
+    await _act(connection, run, "restart_table", events, table=table, way=way, shape=shape, requests=requests)
 
 
 async def turn_to_fetch(

@@ -53,6 +53,7 @@ class TableRead:
     changes: int | None
     known: int | None
     begun_at: datetime | None = None
+    shape: str | None = None
 
     @property
     def aggregates(self) -> Aggregates | None:
@@ -147,12 +148,16 @@ def sort_reads(progress: Mapping[str, TableRead]) -> Reads:
 async def begin_table(
     connection: Connection, run: ClaimedRun, *, table: str, counted: int | None, requests: int,
     events: Sequence[Event], newest: str | None = None, changes: int | None = None, way: str = "whole",
+    shape: str | None = None,
 ) -> None:  # fmt: skip
-    """Note that a table is begun, with the instance's aggregates before; OutOfTurn when the run has begun it."""
+    """Note that a table is begun, with the instance's aggregates before; OutOfTurn when the run has begun it.
+
+    Without its `shape` no later run goes on from this read.
+    """
     async with as_tenant(connection, run.schema_name):
         begun = await fetch_value(
             connection, "tenant", "begin_table", within=run.schema_name,
-            run=run.run_id, table=table, counted=counted, newest=newest, changes=changes, way=way,
+            run=run.run_id, table=table, counted=counted, newest=newest, changes=changes, way=way, shape=shape,
             requests=requests,
         )  # fmt: skip
         await record_events(connection, run, events, requests=requests, records=0)

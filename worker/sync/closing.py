@@ -54,7 +54,7 @@ class Closer(Reader):
         with suppress(*OF_A_TABLE):
             now = await self._aggregate()
         self.is_asked = True
-        if now is None:
+        if now is None or not now.tell_changes:
             await self._put(rereading.count_requests, table=self.table.name)
             return
         if now == self._read.aggregates:

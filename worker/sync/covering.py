@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from jobs.rereading import describe_shape
 from jobs.surface import Discovery, Surface, Table
 from worker.postgres import discovering, rereading, staging
 from worker.postgres.staging import TableRead
@@ -113,7 +114,7 @@ class _Discovered:
         base = progress[self._discovery.extends]
         if dropped and base.way != "whole":
             tables.append(crawl.surface.tables[base.table])
-            progress[base.table] = await self._restart(base)
+            progress[base.table] = await self._restart(tables[-1], base)
         if not await _read_tables(crawl, tables, progress):
             return None
         return Coverage(surface, frozenset(found.unreadable), frozenset(dropped), self._requests)
@@ -150,10 +151,15 @@ class _Discovered:
             )
         )
 
-    async def _restart(self, read: TableRead) -> TableRead:
+    async def _restart(self, table: Table, read: TableRead) -> TableRead:
         """Have a table read whole that was not: what a dropped table said of its records is to be said by it."""
-        await put_act(self._crawl, self._trail, rereading.restart_table, table=read.table, way="whole")
-        return replace(read, verdict=None, reason=None, way="whole", cursor="", offset=0, pages=0, rows=0)
+        shape = describe_shape(table)
+        await put_act(
+            self._crawl, self._trail, rereading.restart_table, table=table.name, way="whole", shape=shape
+        )
+        return replace(
+            read, verdict=None, reason=None, way="whole", shape=shape, cursor="", offset=0, pages=0, rows=0
+        )
 
 
 async def _read_progress(crawl: Crawl) -> dict[str, TableRead]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from jobs.asides import Aside
 from jobs.errors import OF_A_TABLE, ResponseInvalid, TableDenied
 from jobs.events import TABLE_JUDGED, Event
-from jobs.graph import GraphPart, build_part
+from jobs.graph import GraphPart, build_part, describe_unnamed
 from jobs.keys import build_keys
 from jobs.page import Page, Position, next_position
+from jobs.rereading import Way, describe_shape
 from jobs.surface import Surface, Table
 from jobs.verdict import Verdict, judge_failure, judge_read
 from worker.postgres import rereading, staging
@@ -75,6 +76,8 @@ class Reader:
         self._crawl = crawl
         self._trail = crawl.trail.branch()
         self._is_begun = read is not None
+        self._shape = describe_shape(table)
+        self._is_other = read is not None and read.verdict is None and read.shape != self._shape
         self._counted = read.counted if read else None
         self._position = Position(read.cursor, read.offset, ended=bool(read.verdict)) if read else Position()
         self._pages = read.pages if read else 0
@@ -99,21 +102,30 @@ class Reader:
         self.verdict = verdict.name
 
     async def _judge(self, verdict: Verdict) -> None:
+        verdict = replace(verdict, reason=verdict.reason or self._unknown)
         await judge_table(self._crawl, self._trail, self.table.name, verdict, rows=self._rows)
 
     async def _read_to_end(self) -> Verdict | None:
         if self._crawl.must_pause():
             return None
+        if self._is_other:  # an earlier release began it, or other settings, and asked for other things
+            await self._restart("whole")
         if not self._is_begun:
             self._counted = await self._count()
-            await self._put(staging.begin_table, table=self.table.name, counted=self._counted)
+            await self._put(
+                staging.begin_table, table=self.table.name, counted=self._counted, shape=self._shape
+            )
         while not self._position.ended:
             if self._crawl.must_pause():
                 return None
             await self._read_page()
         counted = await self._count()
-        verdict = judge_read(rows=self._rows, counted_before=self._counted, counted_after=counted)
-        return replace(verdict, reason=verdict.reason or self._unknown)
+        return judge_read(rows=self._rows, counted_before=self._counted, counted_after=counted)
+
+    async def _restart(self, way: Way) -> None:
+        self._is_other, self._unknown = False, None
+        self._position, self._pages, self._rows = Position(), 0, 0
+        await self._put(rereading.restart_table, table=self.table.name, way=way, shape=self._shape)
 
     async def _read_page(self) -> None:
         client = self._crawl.client
@@ -133,12 +145,14 @@ class Reader:
         asides = await AsideReader(
             self._crawl.client, self._crawl.surface, self._trail.emit, self._counted
         ).read(self.table)
-        unknown = asides.describe_unknown()
-        if unknown is not None and self._unknown is None:
-            # Kept at once: what a later slice can read, these pages lack all the same.
-            self._unknown = unknown
-            await self._put(rereading.note_unknown, table=self.table.name, reason=unknown)
+        await self._note_unknown(asides.describe_unknown())
         return asides
+
+    async def _note_unknown(self, reason: str | None) -> None:
+        """Keep at once what is not known of the records: what a later slice can read, these pages lack all the same."""
+        if reason is not None and self._unknown is None:
+            self._unknown = reason
+            await self._put(rereading.note_unknown, table=self.table.name, reason=reason)
 
     def _check_bounds(self, rows: int, *, limit_rows: int) -> None:
         """Raise ResponseInvalid where an instance gives, or promises, rows without end."""
@@ -157,6 +171,8 @@ class Reader:
 
         So of a worker that is killed one page of a table is asked for again, however slow the database.
         """
+        if part is None:
+            await self._note_unknown(describe_unnamed(self.table, page.rows))
         self._pages += 1
         self._rows += len(page.rows)
         taken = self._trail.take()

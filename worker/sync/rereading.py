@@ -13,13 +13,12 @@ from jobs.asides import Aside
 from jobs.errors import OrderIgnored, ResponseInvalid, TableDenied
 from jobs.graph import GraphPart
 from jobs.lookup import BATCH_KEYS
-from jobs.page import Page, Position, next_position
+from jobs.page import Page, next_position
 from jobs.rereading import (
     Aggregates,
     Forced,
     KnownTable,
     Way,
-    describe_shape,
     is_fetch_cheaper,
     lower_bound,
     plan_way,
@@ -65,6 +64,8 @@ class Rereader(Reader):
         if self._crawl.must_pause():
             return None
         verdict = None if self._is_begun else await self._begin()
+        if self._is_other:
+            await self._restart("whole")
         while verdict is None and self._way != "whole":
             if self._crawl.must_pause():
                 return None
@@ -91,13 +92,13 @@ class Rereader(Reader):
         now = self._aggregates = await self._aggregate()
         name, known = self.table.name, self._known
         if now is None:
-            await self._put(staging.begin_table, table=name, counted=await self._count())
+            await self._put(staging.begin_table, table=name, counted=await self._count(), shape=self._shape)
         else:
             self._counted = now.counted
             self._way = plan_way(
                 known,
                 now,
-                shape=describe_shape(self.table),
+                shape=self._shape,
                 forced=self._forced,
                 trusts_times=self._trusts_times,
                 is_link=self.table.link is not None,
@@ -114,6 +115,7 @@ class Rereader(Reader):
                 newest=now.newest,
                 changes=now.changes,
                 way=self._way,
+                shape=self._shape,
             )
         self._is_begun = True
         return None
@@ -229,8 +231,8 @@ class Rereader(Reader):
             await self._keep(page, part=part, asides=asides)
 
     async def _restart(self, way: Way) -> None:
-        self._way, self._position, self._pages, self._rows = way, Position(), 0, 0
-        await self._put(rereading.restart_table, table=self.table.name, way=way)
+        self._way = way
+        await super()._restart(way)
 
     async def _aggregate(self) -> Aggregates | None:
         try:
