@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from ops.local.certificates import Authority
 from worker.vault import generate_audit_key, generate_keyring
@@ -75,7 +76,7 @@ def prepare(root: Path, *, now: dt.datetime, groups: Mapping[str, int] = GROUPS)
         generate_audit_key(root / "audit" / "key.json")
         made.append("an audit key")
     if _ends_soon(root / "app" / "ca.pem", now=now):
-        _write_certificates(root)
+        _write_certificates(root, now=now)
         made.append("certificates")
     for name, group in groups.items():
         _give(root / name, group=group)
@@ -107,19 +108,33 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _write_certificates(root: Path) -> None:
+def _write_certificates(root: Path, *, now: dt.datetime) -> None:
+    """Write a new authority and its servers' certificates; the one before is trusted until its end.
+
+    For a server that runs goes on with the certificate it was started with.
+    """
+    trusted = _read_authorities(root / "app" / "ca.pem")
     authority = Authority(valid=VALID)
     for name in SERVERS:
         for old in (*(root / name).glob("*.pem"), *(root / name).glob("*.key")):
             old.unlink()
         authority.write(root / name, hosts=[name])
-    _write(root / "app" / "ca.pem", (root / SERVERS[0] / "ca.pem").read_text())
+    trusted = _read_authorities(root / SERVERS[0] / "ca.pem") + [
+        one for one in trusted if one.not_valid_after_utc > now
+    ]
+    text = "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in trusted)
+    for name in ("app", *SERVERS):
+        _write(root / name / "ca.pem", text)
 
 
-def _ends_soon(certificate: Path, *, now: dt.datetime) -> bool:
-    if not certificate.exists():
-        return True
-    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc - now < LEAST_LEFT
+def _read_authorities(path: Path) -> list[x509.Certificate]:
+    """Read what is trusted, the newest first."""
+    return x509.load_pem_x509_certificates(path.read_bytes()) if path.exists() else []
+
+
+def _ends_soon(path: Path, *, now: dt.datetime) -> bool:
+    authorities = _read_authorities(path)
+    return not authorities or authorities[0].not_valid_after_utc - now < LEAST_LEFT
 
 
 def _give(folder: Path, *, group: int) -> None:

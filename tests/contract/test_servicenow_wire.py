@@ -290,4 +290,5 @@ def test_a_client_can_do_nothing_but_read() -> None:
     assert offered == {
         "fetch_page", "fetch_count", "fetch_aggregates", "fetch_changed", "fetch_keys", "fetch_records", "fetch_given",
         "fetch_count_of", "fetch_signs", "fetch_scope", "cooldown_seconds", "rate_window", "pace", "wait_for_pause",
+        "requests_under_way", "stop_asking",
     }  # fmt: skip

@@ -168,8 +168,16 @@ def test_the_first_tenant_is_the_simulated_instance() -> None:
     )
 
 
+def test_each_image_of_ours_is_built_by_one_service_and_pulled_by_none() -> None:
+    """Each service that builds makes an image of its own, of which the last keeps the name."""
+    for services in (OURS, SIMULATOR):
+        assert len([name for name, one in services.items() if "build" in one]) == 1
+        assert {one["pull_policy"] for one in services.values()} == {"never"}
+    assert {name for name, one in SERVICES.items() if "build" in one} <= OURS.keys() | SIMULATOR.keys()
+
+
 def test_no_image_is_taken_without_a_tag() -> None:
     for name, service in SERVICES.items():
-        if "build" not in service:
+        if name not in OURS | SIMULATOR:
             image = re.sub(r"\$\{\w+:-(.+)\}", r"\1", service["image"])
             assert re.fullmatch(r"[\w./-]+:v?\d[\w.-]*", image), name

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import ssl
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,37 @@ def test_certificates_that_soon_end_are_made_anew_and_nothing_else(root: Path) -
     assert {name for name in before if after[name] != before[name]} == {
         "app/ca.pem", *(f"{name}/{file}" for name in SERVERS for file in ("ca.pem", "server.pem", "server.key")),
     }  # fmt: skip
+
+
+def test_a_server_that_runs_with_its_old_certificate_is_trusted_until_that_ends(root: Path) -> None:
+    """The stack is brought up while they run: what was made anew must not break with what they were started with."""
+    servers = [_load_server(root / "postgres")]
+    later = NOW + VALID - LEAST_LEFT + dt.timedelta(hours=1)
+    assert prepare(root, now=later, groups=OUR_GROUPS) == ["certificates"]
+    servers.append(_load_server(root / "postgres"))
+    for place in ("app", *SERVERS):
+        for server in servers:
+            _shake_hands(root / place / "ca.pem", server)
+    assert prepare(root, now=later + VALID, groups=OUR_GROUPS) == ["certificates"]
+    assert len(x509.load_pem_x509_certificates((root / "app" / "ca.pem").read_bytes())) == 1
+
+
+def _load_server(folder: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    return context
+
+
+def _shake_hands(ca_file: Path, server: ssl.SSLContext) -> None:
+    """Let a client that trusts a file meet a server; raises where it is not trusted."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trusting = ssl.create_default_context(cafile=str(ca_file))
+    client = trusting.wrap_bio(to_client, to_server, server_hostname="postgres")
+    serving = server.wrap_bio(to_server, to_client, server_side=True)
+    for end in (client, serving, client):
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    assert client.getpeercert()
 
 
 def test_each_server_has_a_key_of_its_own_and_its_name_in_a_certificate_that_the_app_trusts(

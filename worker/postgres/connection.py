@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors, pq, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
@@ -59,6 +59,11 @@ async def open_connection(url: str, *, purpose: str) -> AsyncIterator[Connection
         )
         async with connection:
             yield connection
+
+
+def is_at_rest(connection: Connection) -> bool:
+    """Say whether neither a statement nor a transaction is under way."""
+    return connection.info.transaction_status == pq.TransactionStatus.IDLE
 
 
 @contextmanager

@@ -119,6 +119,15 @@ class Client:
         """All that this client leaves to the next one of the same instance."""
         return Pace(self.cooldown_seconds, self.rate_window, self._turns.allowed, self._page_sizes.smaller)
 
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests were made and have no checked answer yet."""
+        return self._turns.inside
+
+    def stop_asking(self) -> None:
+        """Make no request from now on: a fetch waits until it is cancelled, and one under way comes to its end."""
+        self._turns.close()
+
     async def wait_for_pause(self) -> None:
         """Wait until the instance asks for a pause, so that others can be told at once."""
         await self._turns.wait_for_pause()

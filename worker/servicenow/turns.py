@@ -65,6 +65,7 @@ class Turns:
         most = float(limits.concurrency)
         self._allowed = most if at_once is None else min(max(at_once, 1.0), most)
         self._inside = 0
+        self._is_closed = False
         self._freed = asyncio.Event()
         self._paused = asyncio.Event()
         self._shrunk_at = -math.inf
@@ -97,6 +98,15 @@ class Turns:
             self._cools_until = until
             self._paused.set()
 
+    @property
+    def inside(self) -> int:
+        """How many requests run now."""
+        return self._inside
+
+    def close(self) -> None:
+        """Give no turn any more: who waits for one, or comes for one, waits until it is cancelled."""
+        self._is_closed = True
+
     async def wait_for_pause(self) -> None:
         """Wait until a pause begins or is lengthened, or go on at once where one has since this was last asked."""
         await self._paused.wait()
@@ -124,7 +134,7 @@ class Turns:
     async def _enter(self, emit: Emit) -> None:
         while True:
             await self._cool(emit)
-            while self._inside >= self.limit:
+            while self._is_closed or self._inside >= self.limit:
                 await self._freed.wait()
             if not self.cooldown_seconds:  # one may have begun while this task waited
                 self._inside += 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -77,7 +76,6 @@ def open_instance(
     url: str,
     limits: Limits,
     pace: Pace,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AbstractAsyncContextManager[Client]:
     """Open a client of a tenant's instance that goes on at the pace which an earlier one left."""
     settings = parts.settings
@@ -92,7 +90,6 @@ def open_instance(
         token_key=(tenant_id, opened.version),
         limits=limits,
         pace=pace,
-        sleep=sleep,
     )
 
 

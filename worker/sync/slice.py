@@ -48,10 +48,9 @@ from worker.sync.pace import kept_pace
 from worker.sync.parts import Parts
 from worker.sync.rereading import Rereader
 from worker.sync.settling import run_seconds, settle_failure, tell_unclaimed
+from worker.sync.stopping import ended_when_stopping
 from worker.sync.trail import Trail
 from worker.sync.writer import Writer
-
-_LOOK_SECONDS = 0.25  # between two looks at whether the process stops
 
 
 def run_slice(parts: Parts, run_id: UUID) -> None:
@@ -91,7 +90,6 @@ class _Slice:
         self._connection = connection
         self._trail = trail
         self._deadline = 0.0
-        self._bound = asyncio.timeout(None)
         self._requests_apart = 0
         self._trusts_times = True
         self.credentials_version: int | None = None
@@ -144,13 +142,16 @@ class _Slice:
                 partial(self._open_reader, known),
             )
             try:
-                async with asyncio.timeout(self._parts.slice_bound_seconds) as self._bound:
+                async with (
+                    asyncio.timeout(self._parts.slice_bound_seconds) as bound,
+                    ended_when_stopping(self._parts, bound, client, self._connection),
+                ):
                     await self._send_canaries(client)
                     # From here: a slice whose preparations took long still reads on.
                     self._deadline = time.monotonic() + self._parts.settings.slice_seconds
                     return await self._cover(crawl, progress)
             except TimeoutError:
-                # A slow instance, or one that wants a wait now that the process stops: the next slice goes on.
+                # A slow instance, or a process that stops: the next slice goes on.
                 await self._record_unwritten()
                 return None
 
@@ -162,15 +163,6 @@ class _Slice:
             self._trail.emit(Event(CANARIES_CHECKED, honesty.document()))
             self._requests_apart += await self._record_unwritten()
         self._trusts_times = honesty.trusts_times
-
-    async def _wait(self, seconds: float) -> None:
-        """Wait as long as the instance wants; where the process stops meanwhile, the slice ends."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + seconds
-        while (left := until - clock()) > 0:
-            if self._parts.draining.is_set() and not self._bound.expired():
-                self._bound.reschedule(clock())
-            await asyncio.sleep(min(left, _LOOK_SECONDS))
 
     async def _cover(self, crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
         coverage = await crawl_tables(crawl, progress)
@@ -215,7 +207,6 @@ class _Slice:
             url=self._run.url,
             limits=plan_limits(self._parts),
             pace=pace,
-            sleep=self._wait,
         )
 
     async def _publish(self, reads: Mapping[str, TableRead], coverage: Coverage) -> None:
