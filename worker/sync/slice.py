@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -144,13 +144,14 @@ class _Slice:
                 partial(self._open_reader, known),
             )
             try:
-                async with asyncio.timeout(self._parts.slice_bound_seconds) as self._bound:
+                async with asyncio.timeout(self._parts.slice_bound_seconds) as self._bound, self._drained():
                     await self._send_canaries(client)
                     # From here: a slice whose preparations took long still reads on.
                     self._deadline = time.monotonic() + self._parts.settings.slice_seconds
                     return await self._cover(crawl, progress)
             except TimeoutError:
-                # A slow instance, or one that wants a wait now that the process stops: the next slice goes on.
+                # A slow instance, or one that is slow or wants a wait now that the process stops: the next slice
+                # goes on.
                 await self._record_unwritten()
                 return None
 
@@ -171,6 +172,25 @@ class _Slice:
             if self._parts.draining.is_set() and not self._bound.expired():
                 self._bound.reschedule(clock())
             await asyncio.sleep(min(left, _LOOK_SECONDS))
+
+    @asynccontextmanager
+    async def _drained(self) -> AsyncIterator[None]:
+        """End the slice where half of the time to drain is over and it came to no end by itself.
+
+        Each table pauses at its own next page, for which forty may wait in line at an instance that is slow.
+        """
+        watching = asyncio.create_task(self._end_in_time(), name="draining")
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _end_in_time(self) -> None:
+        while not self._parts.draining.is_set():  # noqa: ASYNC110  another thread sets it
+            await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(self._parts.settings.drain_seconds / 2)
+        if not self._bound.expired():
+            self._bound.reschedule(asyncio.get_running_loop().time())
 
     async def _cover(self, crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | None:
         coverage = await crawl_tables(crawl, progress)
