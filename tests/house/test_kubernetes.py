@@ -15,7 +15,7 @@ from worker.settings import read_settings
 
 VERSIONS: Final = ("1.29", "1.37")  # from the oldest that anybody still runs to the newest
 FOLDER: Final = ROOT / "ops" / "kubernetes"
-OURS: Final = ("base", "setup")
+OURS: Final = ("namespace", "setup", "processes")
 KUSTOMIZATIONS: Final = {name: read_documents(FOLDER / name / "kustomization.yaml")[0] for name in OURS}
 MANIFESTS: Final = [
     (file, document)
@@ -26,7 +26,7 @@ MANIFESTS: Final = [
 ]
 SETTINGS: Final = dict(
     line.split("=", 1)
-    for line in (FOLDER / "base" / "settings.env").read_text("utf-8").splitlines()
+    for line in (FOLDER / "namespace" / "settings.env").read_text("utf-8").splitlines()
     if line and not line.startswith("#")
 )
 USER: Final = 10001  # of ops/image/Dockerfile
@@ -67,7 +67,8 @@ def test_a_manifest_is_what_kubernetes_own_schema_says(document: dict[str, Any],
 def test_a_kustomization_names_every_file_beside_it(name: str) -> None:
     files = {file.name for file in (FOLDER / name).glob("*.yaml")} - {"kustomization.yaml"}
     assert set(KUSTOMIZATIONS[name]["resources"]) == files
-    assert [image["name"] for image in KUSTOMIZATIONS[name]["images"]] == ["zaptik-sync"]
+    images = [image["name"] for image in KUSTOMIZATIONS[name].get("images", [])]
+    assert images == ([] if name == "namespace" else ["zaptik-sync"])
     assert KUSTOMIZATIONS[name]["namespace"] == "zaptik"
 
 
@@ -109,8 +110,13 @@ def test_its_command_parses_and_its_variables_are_settings(name: str) -> None:
     else:
         assert container["command"] == ["sleep", "3600"]
     check_variables(variable["name"] for variable in container["env"])
-    for source in container.get("envFrom", []):
-        assert source["configMapRef"]["name"] == KUSTOMIZATIONS["base"]["configMapGenerator"][0]["name"]
+
+
+@each_pod
+def test_every_pod_has_the_settings_and_does_not_start_without_them(name: str) -> None:
+    [generated] = KUSTOMIZATIONS["namespace"]["configMapGenerator"]
+    assert container_of(name)["envFrom"] == [{"configMapRef": {"name": generated["name"]}}]
+    assert KUSTOMIZATIONS["namespace"]["generatorOptions"] == {"disableNameSuffixHash": True}
 
 
 @each_pod

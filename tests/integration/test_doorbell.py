@@ -148,6 +148,11 @@ def test_work_that_does_not_end_in_time_is_told(url: str, at: At) -> None:
     assert worker.stop(within_seconds=20)
 
 
+def test_a_redis_whose_name_leads_nowhere_says_so(at: At) -> None:
+    with pytest.raises(QueueAway, match="its host's name leads nowhere"):
+        at("rediss://redis.invalid:6379/0").check()
+
+
 def test_a_ring_without_redis_says_that_it_is_away_without_the_password(at: At) -> None:
     doorbell = at("redis://:secret-word@127.0.0.1:1/0")
     for ask in (doorbell.check, lambda: doorbell.ring(uuid4())):

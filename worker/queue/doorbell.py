@@ -7,6 +7,7 @@ before it returns. `dramatiq.Worker` is embedded: its command line forks, and si
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Collection
@@ -153,6 +154,8 @@ def _away(error: redis.RedisError) -> QueueAway:
         redis.OutOfMemoryError: "it is full",
         redis.ReadOnlyError: "it is a replica, which takes no writes",
     }.get(type(error), type(error).__name__)
+    if isinstance(error.__cause__ or error.__context__, socket.gaierror):
+        reason = "its host's name leads nowhere"
     if isinstance(error.__cause__ or error.__context__, ssl.SSLError) or "[SSL" in str(error):
         reason = "TLS could not be set up or its certificate not be verified"
     return QueueAway(
