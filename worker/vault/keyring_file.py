@@ -55,8 +55,8 @@ def check_changeable(path: Path) -> None:
     """Raise InvalidSetting where the keyring's file cannot be changed, before anything else is."""
     if not os.access(path.resolve().parent, os.W_OK):
         raise InvalidSetting(
-            f"{path} cannot be changed from here, its folder is read-only: with --print the keyring is printed, for you "
-            "to put in its place"
+            f"{path} cannot be changed from here, its folder is read-only: with --print the keyring is printed, for "
+            "you to put in its place"
         )
 
 
