@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from tests.house.deployments import PATHS, PORTS, check_command, check_variables, read_documents
 from tests.house.sources import ROOT
@@ -15,7 +18,7 @@ from worker.settings import read_settings
 
 VERSIONS: Final = ("1.29", "1.37")  # from the oldest that anybody still runs to the newest
 FOLDER: Final = ROOT / "ops" / "kubernetes"
-OURS: Final = ("base", "setup")
+OURS: Final = ("namespace", "setup", "processes")
 KUSTOMIZATIONS: Final = {name: read_documents(FOLDER / name / "kustomization.yaml")[0] for name in OURS}
 MANIFESTS: Final = [
     (file, document)
@@ -26,7 +29,7 @@ MANIFESTS: Final = [
 ]
 SETTINGS: Final = dict(
     line.split("=", 1)
-    for line in (FOLDER / "base" / "settings.env").read_text("utf-8").splitlines()
+    for line in (FOLDER / "namespace" / "settings.env").read_text("utf-8").splitlines()
     if line and not line.startswith("#")
 )
 USER: Final = 10001  # of ops/image/Dockerfile
@@ -67,7 +70,8 @@ def test_a_manifest_is_what_kubernetes_own_schema_says(document: dict[str, Any],
 def test_a_kustomization_names_every_file_beside_it(name: str) -> None:
     files = {file.name for file in (FOLDER / name).glob("*.yaml")} - {"kustomization.yaml"}
     assert set(KUSTOMIZATIONS[name]["resources"]) == files
-    assert [image["name"] for image in KUSTOMIZATIONS[name]["images"]] == ["zaptik-sync"]
+    images = [image["name"] for image in KUSTOMIZATIONS[name].get("images", [])]
+    assert images == ([] if name == "namespace" else ["zaptik-sync"])
     assert KUSTOMIZATIONS[name]["namespace"] == "zaptik"
 
 
@@ -109,8 +113,13 @@ def test_its_command_parses_and_its_variables_are_settings(name: str) -> None:
     else:
         assert container["command"] == ["sleep", "3600"]
     check_variables(variable["name"] for variable in container["env"])
-    for source in container.get("envFrom", []):
-        assert source["configMapRef"]["name"] == KUSTOMIZATIONS["base"]["configMapGenerator"][0]["name"]
+
+
+@each_pod
+def test_every_pod_has_the_settings_and_does_not_start_without_them(name: str) -> None:
+    [generated] = KUSTOMIZATIONS["namespace"]["configMapGenerator"]
+    assert container_of(name)["envFrom"] == [{"configMapRef": {"name": generated["name"]}}]
+    assert KUSTOMIZATIONS["namespace"]["generatorOptions"] == {"disableNameSuffixHash": True}
 
 
 @each_pod
@@ -155,6 +164,52 @@ def test_a_process_is_probed_at_its_own_port_and_has_time_to_drain(role: str) ->
         assert container[probe]["httpGet"]["path"] in PATHS
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez", "PostgreSQL being away ends no process"
     assert spec["terminationGracePeriodSeconds"] > read_settings(SETTINGS).drain_seconds + 5
+
+
+PAGE: Final = (ROOT / "docs" / "how-to" / "deploy-on-kubernetes.md").read_text("utf-8")
+OVERLAYS: Final = [yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^```$", PAGE)]
+
+
+def test_the_overlays_of_the_page_name_what_is_there() -> None:
+    """Kustomize leaves an image or a ConfigMap of another name as it was, or makes one more, without a word."""
+    assert len(OVERLAYS) == 3
+    for overlay in OVERLAYS:
+        for resource in overlay.get("resources", []):
+            assert Path(resource).name in OURS
+            assert resource == f"../../zaptik-sync/ops/kubernetes/{Path(resource).name}"
+        assert {image["name"] for image in overlay.get("images", [])} <= {"zaptik-sync"}
+        for generated in overlay.get("configMapGenerator", []):
+            [ours] = KUSTOMIZATIONS["namespace"]["configMapGenerator"]
+            assert (generated["name"], generated["behavior"]) == (ours["name"], "merge")
+            given = dict(literal.split("=", 1) for literal in generated["literals"])
+            check_variables(given)
+            read_settings(SETTINGS | given)
+        for patch in overlay.get("patches", []):
+            [target] = [
+                one
+                for _, one in MANIFESTS
+                if (one["kind"], one["metadata"]["name"])
+                == (patch["target"]["kind"], patch["target"]["name"])
+            ]
+            for change in yaml.safe_load(patch["patch"]):
+                assert (change["op"], change["path"]) == ("add", "/spec/egress/-")
+                target = copy.deepcopy(target)
+                target["spec"]["egress"].append(change["value"])
+            kubernetes_validate.validate(target, VERSIONS[0], strict=True)
+
+
+def test_the_page_applies_each_kustomization_before_what_needs_it() -> None:
+    applied = re.findall(r"(?m)^kubectl (apply|delete) -k (\S+)", PAGE)
+    assert {name for _, name in applied} == set(OURS)
+    assert tuple(dict.fromkeys(name for verb, name in applied if verb == "apply")) == OURS
+
+
+def test_an_upgrade_migrates_when_no_process_is_left() -> None:
+    steps = PAGE.partition("## Upgrade")[2]
+    assert steps.index("--replicas=0") < steps.index("wait --for=delete pod") < steps.index("apply -k setup")
+    components = re.search(r"component in \((.*?)\)", steps)
+    assert components
+    assert set(components[1].split(", ")) == set(PORTS)
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

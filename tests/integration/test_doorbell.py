@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -107,6 +108,30 @@ def test_a_stopping_worker_finishes_what_it_has_in_hand(url: str, at: At) -> Non
     assert ended.is_set()
 
 
+def test_each_thread_has_the_whole_time_to_end(url: str, at: At) -> None:
+    """Dramatiq's own wait has none left for the third thread once the first two took half of it."""
+    doorbell, seconds, threads = at(url), 4.0, 4
+    all_began, stopping, ended = threading.Barrier(threads + 1), threading.Event(), Heard(expected=threads)
+    began: list[int] = []
+
+    def work(run_id: UUID) -> None:
+        began.append(threading.get_native_id())
+        all_began.wait(30)
+        stopping.wait(30)
+        place = sorted(began).index(threading.get_native_id())  # who was made first, ends first
+        time.sleep(0.55 * seconds + 0.2 * place)
+        ended.hear(run_id)
+
+    worker = doorbell.answer(work, threads=threads)
+    rung = {uuid4() for _ in range(threads)}
+    for run_id in rung:
+        doorbell.ring(run_id)
+    all_began.wait(30)
+    stopping.set()
+    assert worker.stop(within_seconds=seconds)
+    assert set(ended.ids) == rung
+
+
 def test_work_that_does_not_end_in_time_is_told(url: str, at: At) -> None:
     doorbell = at(url)
     began, may_end = threading.Event(), threading.Event()
@@ -121,6 +146,11 @@ def test_work_that_does_not_end_in_time_is_told(url: str, at: At) -> None:
     assert not worker.stop(within_seconds=0.1)
     may_end.set()
     assert worker.stop(within_seconds=20)
+
+
+def test_a_redis_whose_name_leads_nowhere_says_so(at: At) -> None:
+    with pytest.raises(QueueAway, match="its host's name leads nowhere"):
+        at("rediss://redis.invalid:6379/0").check()
 
 
 def test_a_ring_without_redis_says_that_it_is_away_without_the_password(at: At) -> None:

@@ -148,6 +148,26 @@ def test_a_file_that_is_not_to_be_written_is_printed(fleet: Fleet, call: Call) -
     assert call("keys", "drop", prepared["key_id"]).exit_code == 0, "whoever lost it drops it"
 
 
+def test_a_second_call_before_the_first_keyring_has_come_says_so(call: Call) -> None:
+    """Kubernetes brings a changed Secret within a minute or two: whoever calls sooner must not take a third keyring."""
+    first = call("keys", "rotate", "--print")
+    assert "made before" not in first.stderr
+    second = call("keys", "rotate", "--print")
+    assert f"{first.document['key_id']}, made before, is not in this keyring" in second.stderr
+
+
+def test_a_file_in_a_folder_that_is_read_only_is_refused_before_anything_changes(
+    fleet: Fleet, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = fleet.ring.primary, call("keys", "rotate").document["key_id"]
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != fleet.file.parent)
+    for words in (("rotate",), ("drop", old)):
+        code, error, message = call("keys", *words).error
+        assert (code, error, "with --print" in message) == (2, "invalid_setting", True)
+    assert [key["key_id"] for key in call("keys", "list").document["keys"]] == [old, new]
+    assert call("keys", "drop", old, "--print").exit_code == 0
+
+
 def test_a_data_key_that_does_not_open_is_left_told_and_in_nobodys_way(fleet: Fleet, call: Call) -> None:
     broken, old = fleet.tenants[2], fleet.ring.primary
     fleet.rows(

@@ -99,6 +99,29 @@ async def test_a_wait_for_the_instance_ends_when_the_process_stops(case: Case) -
     assert sorted(recorded) == sorted(told)
 
 
+async def test_a_slow_instance_keeps_no_process_from_stopping_in_time(case: Case) -> None:
+    """Each table would ask once more before it pauses, and they wait in line: the slice ends at half the time."""
+    await case.store_credentials()
+    run_id = await case.request_run()
+    working = asyncio.create_task(case.work_slice(run_id, drain_seconds=6.0, instance_concurrency=1))
+    begun = lambda: "canaries.checked" in case.names()  # noqa: E731
+    await asyncio.to_thread(wait_until, begun, deadline_seconds=30)
+    case.simulator.instance.latency_seconds = 1.0
+    case.parts.draining.set()
+    async with asyncio.timeout(6):  # and not a second for each table
+        await working
+    run = await case.read_run(run_id)
+    assert (run["state"], run["error"]) == ("requested", None)
+    assert case.names()[-1] == "run.yielded"
+    told = [name for name in case.names() if name.startswith("request.")]
+    recorded = [name for name in await case.read_actions(run_id) if name.startswith("request.")]
+    assert sorted(recorded) == sorted(told)
+    case.simulator.instance.latency_seconds = 0.0
+    case.parts.draining.clear()
+    await case.work_slice(run_id)
+    assert (await case.read_run(run_id))["state"] == "published"
+
+
 async def test_an_instance_that_asks_for_nothing_leaves_nothing(case: Case) -> None:
     await case.sync()
     cursor = await case.admin.execute(

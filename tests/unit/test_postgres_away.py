@@ -26,6 +26,10 @@ REFUSED = 'connection failed: connection to server at "10.0.0.7", port 5432 fail
         ("remaining connection slots are reserved for roles with", "it has too many connections"),
         ("no more connections allowed (max_client_conn)", "it has too many connections"),
         ("the database system is starting up", "it is starting, stopping or recovering"),
+        (
+            "failed to resolve host 'db.nowhere': [Errno -2] Name or service not known",
+            "its host's name leads nowhere",
+        ),
         ("certificate verify failed", "TLS could not be set up"),
         ("something else", "no connection, or it was cut (no SQLSTATE)"),
     ],

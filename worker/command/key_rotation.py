@@ -21,6 +21,7 @@ from worker.vault import (
     Keyring,
     KeyringSource,
     change_keyring,
+    check_changeable,
     check_keys_present,
     rewrap_data_key,
     with_new_key,
@@ -42,6 +43,7 @@ class Turned:
     broken: tuple[str, ...] = ()
     file: Path | None = None
     to_place: Keyring | None = None
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -57,6 +59,12 @@ class Turned:
                 f"{self.key_id} only opens so far: {place}, for every worker and whoever stores credentials, restart "
                 "the workers, then call `zaptik keys rotate` again"
             )
+            if self.elsewhere:
+                said.append(
+                    f"{', '.join(self.elsewhere)}, made before, is not in this keyring. If it was put in its place "
+                    "just now, it has not come here yet: put this one nowhere, wait until `zaptik keys list` says "
+                    "`opens`, and call again. If it is lost, `zaptik keys drop` takes it from the list"
+                )
         elif self.state == "prepared":
             said.append(
                 f"{self.key_id} is in {self.file} and only opens so far: give every worker that has a copy of the file "
@@ -91,6 +99,8 @@ class Rotation:
 
     async def turn(self, connection: Connection) -> Turned:
         """Do what can be done now."""
+        if self.file is not None:
+            check_changeable(self.file)
         keyring = self.source.read()
         known = await keys.read_keys(connection)
         check_keys_present(keyring, [key.key_id for key in known if key.tenants])
@@ -103,7 +113,9 @@ class Rotation:
             keyring, key_id = with_new_key(keyring)
             await keys.register_key(connection, key_id)
             if self.file is None:
-                return Turned(key_id, "prepared", self.source, to_place=keyring)
+                unseen = [key for key in known if not (key.primary_at or key.dropped_at or key.tenants)]
+                elsewhere = tuple(key.key_id for key in unseen if key.key_id not in keyring.keys)
+                return Turned(key_id, "prepared", self.source, to_place=keyring, elsewhere=elsewhere)
             change_keyring(self.file, partial(put_over, keyring))
             self.output.say(f"zaptik: {key_id} is made, and only opens so far")
         if self.prepare_only:

@@ -19,6 +19,7 @@ from worker.settings import Settings
 from worker.vault import (
     Keyring,
     change_keyring,
+    check_changeable,
     describe_keyring,
     find_source,
     format_keyring,
@@ -115,8 +116,10 @@ def drop(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     keyring, key_id = source.read(), asked.key_id
     if key_id == keyring.primary:
         raise KeyInUse(f"{key_id} is the primary key: run `zaptik keys rotate` first.")
-    ask_as_app(settings, lambda connection: _drop_known(connection, key_id, keyring))
     file = None if asked.print else source.file
+    if file is not None and key_id in keyring.keys:
+        check_changeable(file)
+    ask_as_app(settings, lambda connection: _drop_known(connection, key_id, keyring))
     to_place = None
     if key_id in keyring.keys:
         if file is not None:

@@ -33,6 +33,8 @@ _AWAY = (  # a refused connection has no SQLSTATE: of the server's text only wha
     ("it has too many connections", (), "no more connections allowed"),  # PgBouncer's words
     ("its disk is full", {"53100"}, "No space left on device"),
     ("it is starting, stopping or recovering", {"57P01", "57P02", "57P03"}, "the database system is "),
+    ("its host's name leads nowhere", (), "failed to resolve host"),
+    ("its host's name leads nowhere", (), "could not translate host name"),
     ("TLS could not be set up or its certificate not be verified", (), "certificate"),
     ("TLS could not be set up or its certificate not be verified", (), "SSL"),
 )

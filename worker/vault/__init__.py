@@ -35,7 +35,7 @@ from worker.vault.keyring import (
     with_primary,
     without_key,
 )
-from worker.vault.keyring_file import change_keyring, generate_keyring
+from worker.vault.keyring_file import change_keyring, check_changeable, generate_keyring
 from worker.vault.sources import KeyringSource, find_source, read_keyring
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "SealedCredentials",
     "TrustedKeys",
     "change_keyring",
+    "check_changeable",
     "check_keys_present",
     "describe_keyring",
     "find_source",

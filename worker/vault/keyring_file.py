@@ -4,6 +4,7 @@ What a change is, `keyring` says. A key that was lost would take every value und
 overwrites a file that it has not read, and a change is on the disk before anybody is told of it.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,15 @@ def change_keyring(path: Path, change: Callable[[Keyring], Keyring]) -> Keyring:
         ) from None
     _put_in_place(beside, target)
     return keyring
+
+
+def check_changeable(path: Path) -> None:
+    """Raise InvalidSetting where the keyring's file cannot be changed, before anything else is."""
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise InvalidSetting(
+            f"{path} cannot be changed from here, its folder is read-only: with --print the keyring is printed, for "
+            "you to put in its place"
+        )
 
 
 def read_keyring_file(path: Path) -> Keyring:
