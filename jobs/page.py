@@ -25,6 +25,8 @@ from jobs.surface import Table
 from jobs.values import SYS_ID
 
 _NUL = "\0"
+# Every escape is matched, whole pairs and others too: else the second half of `\\ud800` (a backslash, and then
+# text) would be taken for one.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?P<pair>\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
     rb"|u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<other>.))",
@@ -136,6 +138,7 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
         raise ResponseInvalid(_describe_page(table, "has no result"))
     rows, allowed, surprises = answer.result, frozenset(table.asked), 0
     last = cursor
+    # JSON has no other way to write it: a body without it, as nearly all are, is not gone through value by value.
     has_nul = b"\\u0000" in body
     for index, row in enumerate(rows):
         sys_id = row.get("sys_id", "")
@@ -177,6 +180,7 @@ def parse_error(body: bytes) -> tuple[str, str]:
 def is_cancelled(body: bytes) -> bool:
     """Say whether an answer tells of a cancelled transaction, be its JSON whole or cut."""
     message, detail = parse_error(body)
+    # Of a whole envelope its own words. Of any other body the end is searched: one that is cut is no JSON.
     told = f"{message} {detail}" if message or detail else _read_error_tail(body)
     return any(words in told.lower() for words in _CANCELLED)
 
@@ -187,10 +191,12 @@ def next_position(position: Position, page: Page, *, limit_rows: int, total: int
     `total` is X-Total-Count of that query: the rows after the cursor, hidden ones counted. A page that ACLs
     emptied leaves no row to go on from, so the offset steps by the limit within the same window.
     """
+    # By the limit and not by the rows that came: the instance counts off its limit before it hides rows.
     covered = position.offset + limit_rows
     ended = total is not None and total <= covered
     if page.rows:
         return Position(cursor=page.rows[-1]["sys_id"], ended=ended)
+    # Without a total there is nothing to go on by: an empty page is then the end, and the counts judge it.
     if total is None or ended:
         return Position(cursor=position.cursor, offset=position.offset, ended=True)
     return Position(cursor=position.cursor, offset=covered)

@@ -115,6 +115,7 @@ def drop(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     keyring, key_id = source.read(), asked.key_id
     if key_id == keyring.primary:
         raise KeyInUse(f"{key_id} is the primary key: run `zaptik keys rotate` first.")
+    # In the database first: it refuses while anything needs the key, and from then on nothing can.
     ask_as_app(settings, lambda connection: _drop_known(connection, key_id, keyring))
     file = None if asked.print else source.file
     to_place = None

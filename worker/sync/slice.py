@@ -91,6 +91,7 @@ class _Slice:
         self._connection = connection
         self._trail = trail
         self._deadline = 0.0
+        # Stands in until the crawl has one: `_wait` asks it.
         self._bound = asyncio.timeout(None)
         self._requests_apart = 0
         self._trusts_times = True
@@ -102,7 +103,9 @@ class _Slice:
         run = self._run
         claimed = {"attempt": run.attempt, "fence": run.fence, "worker": self._parts.worker}
         self._tell(Event(RUN_CLAIMED, claimed))
+        # Before anything is written: a worker of another release must leave the schema as it is.
         await staging.check_version(self._connection, run.schema_name)
+        # And before progress is read, since tables of which an earlier release staged pages begin anew.
         await publishing.drop_abandoned(self._connection, run)
         before = await staging.read_progress(self._connection, run)
         coverage = await self._crawl(before)
@@ -131,6 +134,7 @@ class _Slice:
                 emit=self._parts.emit,
             ),
         ):
+            # A full run is told of nothing that is known: so each of its tables is read whole.
             known = {}
             if self._run.mode != "full":
                 known = await rereading.read_known_tables(self._connection, self._run)
@@ -168,6 +172,8 @@ class _Slice:
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
         while (left := until - clock()) > 0:
+            # The slice's own bound ends it, as at its time: every task of it is cancelled, and none has failed. A bound
+            # that has passed already cannot be moved (asyncio raises).
             if self._parts.draining.is_set() and not self._bound.expired():
                 self._bound.reschedule(clock())
             await asyncio.sleep(min(left, _LOOK_SECONDS))
@@ -232,6 +238,7 @@ class _Slice:
             events=changes,
             guard=Guard(settings.guard_removed_rows, settings.guard_removed_share),
         )
+        # Told after the commit: what was undone has not happened.
         for change in changes:
             self._tell(change)
         if published.reason is not None:
@@ -261,6 +268,7 @@ class _Slice:
         """Put the run back for its next slice; RunGaveUp where slice after slice comes no further."""
         is_stopping = self._parts.draining.is_set()
         ending: Unfinished = "yielded" if has_advanced else "handed_over" if is_stopping else "stalled"
+        # A slice that came no further is a claim without progress; without an end to them it would be claimed for ever.
         if ending == "stalled" and self._run.attempt >= self._parts.settings.max_attempts:
             raise RunGaveUp(
                 f"{self._run.attempt} slices in a row brought the run no further: the instance is slow, or "
