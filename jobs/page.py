@@ -75,10 +75,9 @@ _ERROR_DECODER = msgspec.json.Decoder(_ErrorAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Checked rows of one request, in order of `sys_id`; `surprises` counts fields dropped unasked."""
+    """Checked rows of one request, in order of `sys_id`, with the fields that were asked for and no other."""
 
     rows: tuple[dict[str, str], ...]
-    surprises: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
         raise ResponseInvalid(_describe_page(table, "carries an error in place of rows"))
     if isinstance(answer.result, msgspec.UnsetType):
         raise ResponseInvalid(_describe_page(table, "has no result"))
-    rows, allowed, surprises = answer.result, frozenset(table.asked), 0
+    rows, allowed = answer.result, frozenset(table.asked)
     last = cursor
     # JSON has no other way to write it: a body without it, as nearly all are, is not gone through value by value.
     has_nul = b"\\u0000" in body
@@ -153,12 +152,11 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
             )
         last = sys_id
         if not row.keys() <= allowed:
-            surprises += len(row.keys() - allowed)
             rows[index] = {key: value for key, value in row.items() if key in allowed}
         if has_nul:
             rows[index] = {key: value.replace(_NUL, "\ufffd") for key, value in rows[index].items()}
     check_rows(rows, table=table.name, filter_text=table.filter, fields=allowed)
-    return Page(rows=tuple(rows), surprises=surprises)
+    return Page(rows=tuple(rows))
 
 
 def parse_count(table: Table, body: bytes) -> int:

@@ -32,7 +32,7 @@ from worker.servicenow import FetchedPage
 from worker.sync.asides import AsideReader
 from worker.sync.crawl import Crawl, Reader, tell_verdict
 
-_NOTHING = GraphPart(b"[]", b"[]", 0, 0)
+_NOTHING = GraphPart(b"[]", b"[]")
 _MOST_DIFFERING = 10_000
 
 
