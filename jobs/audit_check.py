@@ -98,6 +98,7 @@ def check_checkpoint(
         return fault("segment_missing")
     statement = checkpoint.statement()
     held = check_signature(checkpoint.key_id, statement, checkpoint.signature)
+    # Before the digest: without the key nothing that the checkpoint says can be judged.
     if held is None:
         return fault("unknown_key")
     if hashlib.sha256(statement).digest() != checkpoint.digest:
@@ -132,6 +133,7 @@ def tell_month(checkpoint: Checkpoint) -> str:
 
 def keep_until(month: str) -> datetime:
     """Give the moment until which a month's events are kept. A month ends on a first: no leap day moves it."""
+    # A month's number, from 1, is the number from 0 of the month after it: so this counts from its end.
     years, months = divmod(int(month[:4]) * 12 + int(month[5:7]) + KEPT_MONTHS, 12)
     return datetime(years, months + 1, 1, tzinfo=UTC)
 

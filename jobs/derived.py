@@ -28,6 +28,7 @@ _KEPT_TYPES = frozenset(
     }
 )  # fmt: skip
 _REFERRING = frozenset({"reference", "glide_list"})
+# In bytes, of the 8,192 that an address may have: the condition needs room too.
 _LONGEST_FIELDS = 4_000
 
 
@@ -116,6 +117,7 @@ def choose_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
 
 
 def _is_kept(column: Column) -> bool:
+    # The platform's own columns say who made and who changed a record.
     if not NAME.match(column.element) or column.element.startswith("sys_"):
         return False
     if column.internal_type not in _KEPT_TYPES or not is_kept_column(column.element):

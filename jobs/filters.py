@@ -50,6 +50,7 @@ def parse_filter(text: str) -> tuple[AnyOf, ...]:
     """Parse an encoded query of our own; a term that cannot be evaluated here is a ValueError."""
     conditions: list[list[Term]] = []
     for part in text.split("^") if text else ():
+        # Names of fields are in lower case, so that none begins like this.
         is_alternative = part.startswith("OR") and bool(conditions)
         match = _TERM.match(part.removeprefix("OR") if is_alternative else part)
         if match is None:

@@ -83,12 +83,10 @@ class StagedEdge(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class GraphPart:
-    """What one page of records says: JSON arrays of staged nodes and edges, and how many of each."""
+    """What one page of records says: JSON arrays of staged nodes and edges."""
 
     nodes: bytes
     edges: bytes
-    node_count: int
-    edge_count: int
 
 
 def build_part(table: Table, rows: Iterable[Row], *, asides: Sequence[Aside] = ()) -> GraphPart:
@@ -107,7 +105,7 @@ def build_part(table: Table, rows: Iterable[Row], *, asides: Sequence[Aside] = (
             node_id = _build_id(table, row)
             nodes.append(_build_node(table, node_id, _read_attributes(attributes, asides, row), row))
             edges.extend(_build_references(table, node_id, row))
-    return GraphPart(_ENCODER.encode(nodes), _ENCODER.encode(edges), len(nodes), len(edges))
+    return GraphPart(_ENCODER.encode(nodes), _ENCODER.encode(edges))
 
 
 def describe_unnamed(table: Table, rows: Iterable[Row]) -> str | None:

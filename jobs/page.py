@@ -25,6 +25,8 @@ from jobs.surface import Table
 from jobs.values import SYS_ID
 
 _NUL = "\0"
+# Every escape is matched, whole pairs and others too: else the second half of `\\ud800` (a backslash, and then
+# text) would be taken for one.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?P<pair>\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
     rb"|u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<other>.))",
@@ -73,10 +75,9 @@ _ERROR_DECODER = msgspec.json.Decoder(_ErrorAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Checked rows of one request, in order of `sys_id`; `surprises` counts fields dropped unasked."""
+    """Checked rows of one request, in order of `sys_id`, with the fields that were asked for and no other."""
 
     rows: tuple[dict[str, str], ...]
-    surprises: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,9 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
         raise ResponseInvalid(_describe_page(table, "carries an error in place of rows"))
     if isinstance(answer.result, msgspec.UnsetType):
         raise ResponseInvalid(_describe_page(table, "has no result"))
-    rows, allowed, surprises = answer.result, frozenset(table.asked), 0
+    rows, allowed = answer.result, frozenset(table.asked)
     last = cursor
+    # JSON has no other way to write it: a body without it, as nearly all are, is not gone through value by value.
     has_nul = b"\\u0000" in body
     for index, row in enumerate(rows):
         sys_id = row.get("sys_id", "")
@@ -150,12 +152,11 @@ def parse_page(table: Table, body: bytes, *, cursor: str) -> Page:
             )
         last = sys_id
         if not row.keys() <= allowed:
-            surprises += len(row.keys() - allowed)
             rows[index] = {key: value for key, value in row.items() if key in allowed}
         if has_nul:
             rows[index] = {key: value.replace(_NUL, "\ufffd") for key, value in rows[index].items()}
     check_rows(rows, table=table.name, filter_text=table.filter, fields=allowed)
-    return Page(rows=tuple(rows), surprises=surprises)
+    return Page(rows=tuple(rows))
 
 
 def parse_count(table: Table, body: bytes) -> int:
@@ -177,6 +178,7 @@ def parse_error(body: bytes) -> tuple[str, str]:
 def is_cancelled(body: bytes) -> bool:
     """Say whether an answer tells of a cancelled transaction, be its JSON whole or cut."""
     message, detail = parse_error(body)
+    # Of a whole envelope its own words. Of any other body the end is searched: one that is cut is no JSON.
     told = f"{message} {detail}" if message or detail else _read_error_tail(body)
     return any(words in told.lower() for words in _CANCELLED)
 
@@ -187,10 +189,12 @@ def next_position(position: Position, page: Page, *, limit_rows: int, total: int
     `total` is X-Total-Count of that query: the rows after the cursor, hidden ones counted. A page that ACLs
     emptied leaves no row to go on from, so the offset steps by the limit within the same window.
     """
+    # By the limit and not by the rows that came: the instance counts off its limit before it hides rows.
     covered = position.offset + limit_rows
     ended = total is not None and total <= covered
     if page.rows:
         return Position(cursor=page.rows[-1]["sys_id"], ended=ended)
+    # Without a total there is nothing to go on by: an empty page is then the end, and the counts judge it.
     if total is None or ended:
         return Position(cursor=position.cursor, offset=position.offset, ended=True)
     return Position(cursor=position.cursor, offset=covered)

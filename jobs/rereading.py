@@ -121,6 +121,7 @@ def plan_way(
     Links are never skipped, nor read by time: the keys of all of them are read in every run. Where aggregates tell
     no changes nothing less than all could be checked.
     """
+    # The run that is being planned counts itself: hence the 1.
     if known is None or known.shape != shape or known.runs_since_whole + 1 >= forced.whole_every:
         return "whole"
     if not now.tell_changes:
@@ -132,6 +133,7 @@ def plan_way(
         # What is hidden is in the aggregates and not among the records: nothing could be checked. And what was not
         # known of its records when all were read is asked of all of them again, not of some.
         return "whole"
+    # Something was deleted where fewer are counted: what is newer would not say what.
     if is_scan_due or not trusts_times or now.counted < known.aggregates.counted:
         return "scan"
     return "delta"

@@ -117,6 +117,7 @@ class Neighbourhood:
             (step.end, step.hop.kind)
             for node, kind in self._frontier
             for step in self.steps_from(node, arrived_by=kind)
+            # A node that was reached by two kinds of edges is looked at for each: which moves there are depends on it.
         } - self._seen
 
     def steps_from(self, node: str, *, arrived_by: str) -> Iterator[Step]:

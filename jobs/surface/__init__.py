@@ -210,6 +210,7 @@ def _build_table(domain: str, entry: Mapping[str, Any], *, parent: Table | None)
         raise ValueError(f"{name} extends {entry['extends']}, which does not stand before it")
     references = dict(parent.references) if parent else {}
     references |= {key: Reference(**value) for key, value in entry.get("references", {}).items()}
+    # A parent's first field is its own sys_id.
     own = ("sys_id", *(parent.fields[1:] if parent else ()), *entry["fields"])
     link = entry.get("link")
     return Table(

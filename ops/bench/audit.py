@@ -160,7 +160,7 @@ def _make_page(number: int) -> StagedPage:
                    {"active": "true", "description": f"Works on queue {sys_id[-6:]}"}, sys_id * 2)
         for sys_id in ids
     ]  # fmt: skip
-    part = GraphPart(msgspec.json.encode(nodes), b"[]", len(nodes), 0)
+    part = GraphPart(msgspec.json.encode(nodes), b"[]")
     return StagedPage(
         table=_GROUP, page=number, depth=0, cursor=ids[-1], rows=_PAGE_ROWS, requests=1, part=part, base=_GROUP,
         keys=b"[]", scanned=False,

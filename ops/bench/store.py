@@ -159,9 +159,8 @@ async def _time_query(store: Store, query: str) -> tuple[int, float]:
 async def _read_whole(store: Store, revision: int) -> float:
     began = time.perf_counter()
     async with reading.at_one_moment(store.app, store.tenant):
-        await store.app.execute(
-            "SET LOCAL idle_in_transaction_session_timeout = 0"
-        )  # while this process decodes
+        # While this process decodes.
+        await store.app.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         for query in ("read_nodes_at", "read_edges_at"):
             await fetch_rows(store.app, "tenant", query, within=store.tenant.schema_name, revision=revision)
     return time.perf_counter() - began

@@ -24,10 +24,11 @@ from ops.local.processes import Child
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# For tests: commits survive a crash of ours only.
 WITHOUT_DURABILITY = {
     "fsync": "off",
     "full_page_writes": "off",
-}  # for tests: commits survive a crash of ours only
+}
 READY_LINE = 7  # of postmaster.pid, from 0: LOCK_FILE_LINE_PM_STATUS in src/include/utils/pidfile.h
 
 
@@ -159,9 +160,8 @@ class EmbeddedPostgres:
             for path in (self.data_folder, password_file):
                 os.chown(path, self._account.uid, self._account.gid)
         locale = ["--encoding=UTF8", "--locale=C.UTF-8"]
-        if (
-            self._installed is None
-        ):  # from PostgreSQL 17 on; the wheel's machine may lack the system's C.UTF-8
+        # From PostgreSQL 17 on; the wheel's machine may lack the system's C.UTF-8.
+        if self._installed is None:
             locale = [
                 "--encoding=UTF8",
                 "--locale=C",

@@ -43,6 +43,7 @@ WITH dropped AS (
 UPDATE {tenant}.table_read
 SET way = %(way)s, read = CASE %(way)s WHEN 'whole' THEN 'whole' ELSE 'delta' END, shape = %(shape)s, cursor = '',
     "offset" = 0, pages = 0, rows = 0, known = NULL, verdict = NULL, reason = NULL,
+    -- Skipped, it had the time of the read that it stood on.
     as_of = CASE way WHEN 'skipped' THEN clock_timestamp() ELSE as_of END,
     requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
@@ -151,6 +152,7 @@ SELECT %(run)s::uuid, had.base, had.id, NULL FROM had
 WHERE had.base = ANY (%(listed)s::text[])
   AND NOT EXISTS (SELECT FROM seen WHERE seen.base = had.base AND seen.id = had.id)
 UNION ALL
+-- A record that a subclass's read no longer has is of another class by now: what its base says of it counts again.
 SELECT %(run)s::uuid, n.read_table, split_part(n.node_id, ':', 2), 'moved' FROM {tenant}.node n
 WHERE n.read_table = ANY (%(listed)s::text[]) AND n.read_table <> split_part(n.node_id, ':', 1)
   AND NOT EXISTS (SELECT FROM seen WHERE seen.table_name = n.read_table AND seen.id = split_part(n.node_id, ':', 2))
@@ -185,6 +187,7 @@ WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 -- Of each kind of node: how many the graph has, and how many the run would remove.
 SELECT n.kind, count(*) AS had, count(g.sys_id) AS removed
 FROM {tenant}.node n LEFT JOIN {tenant}.gone g
+  -- Without a fate: more were gone than are looked up, so that none was. The guard takes them as deleted.
   ON g.run_id = %(run)s::uuid AND coalesce(g.fate, 'deleted') = 'deleted'
  AND g.table_name || ':' || g.sys_id = n.node_id
 GROUP BY n.kind HAVING count(g.sys_id) > 0 ORDER BY n.kind
@@ -396,6 +399,7 @@ ON CONFLICT (table_name, sys_id) DO UPDATE SET mod_count = excluded.mod_count, u
 -- Keep how each table was left, where the next run can go on from it, and forget it where it cannot.
 -- And how it was asked for when it was read: whoever publishes may be of another release.
 WITH read AS (
+    -- `changes` is null where no aggregates came, or the read is in doubt (doubt_table).
     SELECT t.*, t.verdict IN ('complete', 'hidden') AND t.changes IS NOT NULL AND t.shape IS NOT NULL AS lasts
     FROM {tenant}.table_read t
     WHERE t.run_id = %(run)s::uuid AND t.table_name = ANY (%(tables)s::text[])
@@ -535,6 +539,7 @@ WHERE p.run_id = %(run)s::uuid AND p.table_name = %(table)s AND split_part(s.sou
 UNION
 SELECT split_part(e.to_id, ':', 2)
 FROM {tenant}.edge e LEFT JOIN seen s ON s.id = split_part(e.source, ':', 2)
+-- Character 59 comes next after the colon: a range of ids, for which there is an index.
 WHERE e.from_id >= %(table)s::text || ':' AND e.from_id < %(table)s::text || chr(59) AND e.read_table = %(table)s
   AND split_part(e.source, ':', 3) = %(field)s
   AND CASE WHEN s.id IS NULL THEN NOT %(listed)s::boolean ELSE s.scanned END
@@ -566,6 +571,7 @@ DELETE FROM {tenant}.described WHERE run_id <> %(run)s::uuid
 -- name: read_unnamed
 -- The tables by which nodes of a base table were read and that are none of these.
 SELECT DISTINCT read_table AS name FROM {tenant}.node
+-- Character 59 comes next after the colon.
 WHERE node_id >= %(base)s::text || ':' AND node_id < %(base)s::text || chr(59) AND read_table <> ALL (%(named)s::text[])
 ORDER BY 1
 

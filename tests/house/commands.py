@@ -23,9 +23,8 @@ def read_calls(text: str) -> Iterator[str]:
 
 def split_call(call: str) -> list[str]:
     """Split a call into the words that the command gets, without what is the shell's."""
-    words = shlex.split(
-        re.sub(r"\[--?[^]]*\]", "", call), comments=True
-    )  # what is in brackets may be left out
+    # What is in brackets may be left out.
+    words = shlex.split(re.sub(r"\[--?[^]]*\]", "", call), comments=True)
     ends = [words.index(sign) for sign in ("<", ">", "|", "&&", "&") if sign in words]
     return [_fill(word) for word in words[: min(ends, default=len(words))]]
 

@@ -64,7 +64,7 @@ def find_place(name: str) -> Path:
 
 def test_the_command_is_the_distributions() -> None:
     [command] = metadata.distribution(DISTRIBUTION).entry_points.select(group="console_scripts")
-    assert (command.name, command.value) == ("zaptik", "worker.command:main")
+    assert (command.name, command.value) == ("zaptik", "worker.entry:main")
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

@@ -76,6 +76,17 @@ def test_no_file_is_too_long_to_be_read_at_once() -> None:
     assert long == {}
 
 
+def test_no_comment_stands_behind_a_bracket_that_it_made_the_formatter_break() -> None:
+    """A comment that is too long for its line stands above it: else the formatter takes the line apart."""
+    broken = [
+        f"{name_file(path)}:{number}"
+        for path in find_modules(*ALL)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if re.match(r"\s*[])}]+:?  # (?!fmt|noqa|type)", line)
+    ]
+    assert broken == []
+
+
 def test_no_module_or_folder_has_a_name_that_says_nothing() -> None:
     vague = [
         name_file(path)

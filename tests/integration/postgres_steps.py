@@ -67,7 +67,7 @@ def build_staged(nodes: Sequence[NodeLine], edges: Sequence[EdgeLine] = ()) -> G
         for e in edges
     ]
     encoded = msgspec.json.encode(staged_nodes), msgspec.json.encode(staged_edges)
-    return GraphPart(*encoded, len(staged_nodes), len(staged_edges))
+    return GraphPart(*encoded)
 
 
 async def claim_fresh_run(app: Connection, tenant: Tenant, *, mode: str = "delta") -> ClaimedRun:

@@ -116,8 +116,7 @@ async def test_a_change_of_rows_still_leaves_the_indexes_alone(
     counted = """SELECT n_tup_upd AS updated, n_tup_hot_upd AS hot FROM pg_stat_all_tables
                  WHERE relid = %s::regclass"""
     table = schema_of(tenant).as_string(admin) + ".node"
-    await app.execute(
-        "SELECT pg_stat_force_next_flush()"
-    )  # what was counted is told at the next transaction's end
+    # What was counted is told at the next transaction's end.
+    await app.execute("SELECT pg_stat_force_next_flush()")
     await app.execute("SELECT 1")
     assert await read_own(admin, counted, table) == [{"updated": 3, "hot": 3}]

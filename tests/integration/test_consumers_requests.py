@@ -211,9 +211,8 @@ async def test_a_condition_of_the_requesters_sees_no_others_row(
     other = await add_fresh_tenant()
     async with a_reader(admin, deployment.admin_url, None) as requester:
         [number] = await ask_column(requester, REQUEST, tenant.name, "full")
-        await ask(
-            requester, "SET enable_nestloop = off"
-        )  # with which only its own tenant's row would be looked at
+        # With which only its own tenant's row would be looked at.
+        await ask(requester, "SET enable_nestloop = off")
         query = "SELECT request FROM control.request_v1 WHERE tenant NOT LIKE %s"
         assert await ask_column(requester, query, f"{other.name[:-1]}\\") == [number]
 

@@ -141,9 +141,8 @@ async def test_the_apps_login_neither_begins_nor_ends_it(
     for state in ("active", "paused", "awaiting_credentials"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="the administrator's"):
             await set_state(state)
-        await change_state(
-            app, tenant.tenant_id, state, reason=None
-        )  # a worker's late word on refused credentials
+        # A worker's late word on refused credentials.
+        await change_state(app, tenant.tenant_id, state, reason=None)
     with pytest.raises(TenantLeaves):
         async with in_tenant_rows(app, tenant.tenant_id):
             await store_credentials(app, tenant.tenant_id, STORED)

@@ -155,9 +155,8 @@ async def test_of_two_readers_of_one_hour_the_requests_of_both_count(case: Case)
         return Pace(window=RateWindow(100, used, ends), at_once=4, **more)
 
     await keep_pace(case.app, tenant_id, pace(10, 900), more_requests=10)
-    await keep_pace(
-        case.app, tenant_id, pace(13, 900), more_requests=13
-    )  # it began before the first had kept
+    # It began before the first had kept.
+    await keep_pace(case.app, tenant_id, pace(13, 900), more_requests=13)
     window = (await stored(case)).window
     assert window is not None
     assert window.used_requests == 23

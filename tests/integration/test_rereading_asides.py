@@ -196,9 +196,8 @@ async def test_a_flag_is_read_again_after_a_change_between_it_and_its_rows_that_
     case: Case,
 ) -> None:
     """The count of changes moves with it, but the row is known with it: no delta and no scan would find it later."""
-    row = max(
-        (row for row in case.rows(RULES) if row["script"]), key=lambda row: row["sys_id"]
-    )  # on a later page
+    # On a later page.
+    row = max((row for row in case.rows(RULES) if row["script"]), key=lambda row: row["sys_id"])
     still = {"sys_updated_on": row["sys_updated_on"]}
 
     def change() -> None:

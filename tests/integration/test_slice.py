@@ -84,9 +84,8 @@ async def test_a_slice_that_must_stop_leaves_its_pages_for_the_next(case: Case) 
 
 async def test_a_table_that_fails_is_that_tables_verdict_alone(case: Case) -> None:
     await case.store_credentials()
-    case.simulator.instance.access[GROUPS] = Access(
-        strip_range=True
-    )  # a query ACL: order and bound are dropped
+    # A query ACL: order and bound are dropped.
+    case.simulator.instance.access[GROUPS] = Access(strip_range=True)
     case.simulator.instance.access["sc_catalog"] = Access(absent=True)
     run_id = await case.request_run()
     await case.work_slice(run_id)
@@ -193,10 +192,11 @@ async def test_a_key_that_is_not_here_fails_the_slice_and_asks_no_instance(case:
     run_id = await case.request_run()
     await case.work_slice(run_id)
     run = await case.read_run(run_id)
+    # Tried again: a key can be put back.
     assert (run["state"], run["error"]["code"]) == (
         "requested",
         "key_missing",
-    )  # tried again: a key can be put back
+    )
     assert case.simulator.requests == []
 
 

@@ -188,7 +188,7 @@ def test_half_a_character_is_replaced_as_nul_is_and_nothing_else_is_touched(writ
 
 def test_half_a_character_in_an_error_or_beside_the_rows_does_no_harm() -> None:
     assert parse_error(rb'{"error":{"message":"Invalid table \ud800"}}') == ("Invalid table \ufffd", "")
-    assert parse_page(TABLE, rb'{"x":"\ud800","result":[]}', cursor="") == Page((), 0)
+    assert parse_page(TABLE, rb'{"x":"\ud800","result":[]}', cursor="") == Page(())
     assert parse_count(TABLE, rb'{"x":"\udc00","result":{"stats":{"count":"7"}}}') == 7
 
 

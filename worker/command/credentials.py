@@ -38,6 +38,7 @@ def set_credential(asked: argparse.Namespace, settings: Settings, output: Output
 
     async def keep(connection: Connection) -> tuple[StoredCredentials, Tenant]:
         await check_keys(connection, parts.keyring)
+        # Sealed under a key that a running worker lacks, the tenant would stand still at once.
         await check_workers_hold(connection, parts.keyring.now().primary)
         tenant = await tenants.find_tenant(connection, asked.name)
         tenants.refuse_leaving(tenant)

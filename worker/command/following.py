@@ -96,9 +96,8 @@ class Follower:
         if not newest or newest[0]["state"] in ENDED:
             return
         run = newest[0]
-        if (
-            run["run_id"] != self._earlier
-        ):  # what was there at the last look, too, cannot be the one asked for
+        # What was there at the last look, too, cannot be the one asked for.
+        if run["run_id"] != self._earlier:
             self._earlier = run["run_id"]
             return
         news = f"{self._tenant.name}: an earlier run is {run['state']}, this one follows it"

@@ -119,6 +119,7 @@ def drop(asked: argparse.Namespace, settings: Settings, output: Output) -> int:
     file = None if asked.print else source.file
     if file is not None and key_id in keyring.keys:
         check_changeable(file)
+    # In the database first: it refuses while anything needs the key, and from then on nothing can.
     ask_as_app(settings, lambda connection: _drop_known(connection, key_id, keyring))
     to_place = None
     if key_id in keyring.keys:

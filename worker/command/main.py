@@ -23,15 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]  # PGHOSTADDR, say, would send a checked URL elsewhere
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # Looked for before anything is parsed: a call that cannot be parsed is told in the form it asked for.
     output = Output(as_json="--json" in given)
-    logging.getLogger("psycopg").setLevel(
-        logging.CRITICAL
-    )  # it warns of a connection cut short by a full pipe
+    # It warns of a connection that is cut short, as where whoever reads our output has enough.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     logging.lastResort = None  # it would print what libraries say, with exceptions' texts
     try:
         asked = parse_arguments(given)
         settings = read_settings(os.environ)
         code: int = asked.command(asked, settings, output)
+        # Here, where it can be answered: at its end Python would tell of a closed pipe in its own words.
         sys.stdout.flush()
     except Failure as failure:
         output.say(f"zaptik: {failure.code}: {failure.message}")

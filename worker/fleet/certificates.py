@@ -83,6 +83,7 @@ class CertificateTurns:
         """Look, where an hour is over, and tell what is another than before; of several hosts the first to expire."""
         if time.monotonic() < self._next_look:
             return
+        # Before it is tried, as in the other turns: a server that does not answer costs its seconds once an hour.
         self._next_look = time.monotonic() + self._look_seconds
         earliest: dict[str, datetime] = {}
         for peer in find_peers(self._process.settings):

@@ -118,6 +118,8 @@ class Process:
             async with open_connection(self.settings.require_database_url(), purpose=purpose) as connection:
                 return await question(connection)
 
+        # A loop and a connection for each question: rounds are seconds apart, and a backend that is kept keeps what
+        # it has read of every tenant's catalogue in memory.
         return asyncio.run(asked())
 
     def report(self) -> None:
@@ -132,6 +134,7 @@ class Process:
         configure_logs(form=self.settings.log_format, level=self.settings.log_level)
         tell_strays(self.emit)
         for number in (signal.SIGTERM, signal.SIGINT):
+            # Before the server listens: what is told to stop while it starts drains too.
             signal.signal(number, self._ask_to_stop)
         host, port = self.settings.metrics_host, self.settings.metrics_port
         port = _PORTS[self.kind] if port is None else port
@@ -189,6 +192,7 @@ class Process:
         self.health.become_unready(away.message)
         dependency = "Redis" if isinstance(away, QueueAway) else "PostgreSQL"
         now = time.monotonic()
+        # By when it was last told: a slice that met the same has told it, and `emit` has noted it.
         if now - self._away.get(dependency, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
             self.tell(DEPENDENCY_AWAY, dependency=dependency, error=away.message)
 
@@ -200,6 +204,8 @@ class Process:
     def _ask_to_stop(self, number: int, _frame: FrameType | None) -> None:
         """Drain on the first signal; the second ends the process at once."""
         self._signal = signal.Signals(number).name
+        # First, so that a second signal ends the process whatever the rest of this comes to: an Event is not made to be
+        # set by a handler that interrupts a wait for it.
         for stop in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop, signal.SIG_DFL)
         self.stopping.set()

@@ -65,4 +65,5 @@ class RetentionTurns:
         if gone:
             self._process.emit(Event(RETENTION_RAN, gone.counts(), tenant=str(tenant.tenant_id)))
         if ending == "unfinished":
+            # Behind the others: one with much to let go does not hold them up.
             self._waiting.append(tenant)

@@ -65,9 +65,11 @@ def _schedule(process: Process) -> None:
                 process.report()
                 process.metrics.set_fleet(_read_figures(process))
                 report_due = time.monotonic() + REPORT_SECONDS
+            # Asked before the round: a run that is marked as rung for and was not would wait for the next ring.
             away: DatabaseAway | QueueAway | None = _find_redis_away(process)
             if _do_round(process, can_ring=away is None):
                 rang_at = time.monotonic()
+            # After the round, so that no other work delays a run; each bounds its own time.
             for turn in turns:
                 turn.take()
         except (DatabaseAway, QueueAway) as gone:

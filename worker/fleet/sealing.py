@@ -45,6 +45,7 @@ class SealingTurns:
         """Make months and seal, where it is time; raises where PostgreSQL is away."""
         if time.monotonic() < self._next_turn:
             return
+        # Before it is tried: what fails is tried again after a while, and not in every round.
         self._next_turn = time.monotonic() + self._every_seconds
         try:
             self._process.ask(audit.make_months, purpose="audit")
@@ -52,6 +53,7 @@ class SealingTurns:
             if key is not None:
                 self._seal(key)
                 self._checking.take(key.trusted)
+        # The round tells it, and what is away once is away for all turns.
         except DatabaseAway:
             raise
         except Failure as failure:  # it is tried again, and what waits is a metric

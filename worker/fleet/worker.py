@@ -15,6 +15,7 @@ from worker.settings import Settings
 from worker.sync import Parts, check_keys, run_slice
 from worker.vault import HeldKeyring, find_source
 
+# Beside a slice's own bound: publishing is not cut short, and a slice at it must not count as stuck.
 _PUBLISH_SECONDS = 300
 _LOOK_SECONDS = 1.0
 
@@ -62,6 +63,7 @@ def _answer(process: Process, parts: Parts, held: HeldKeyring) -> None:
             report_due = time.monotonic() + REPORT_SECONDS
     parts.draining.set()
     process.tell_stopping()
+    # Slices see `draining` at their next page and give their runs back, which this waits for.
     process.drained = answering.stop(within_seconds=settings.drain_seconds)
 
 

@@ -115,6 +115,7 @@ async def seal(
         return
     newest = await read_newest_checkpoint(connection)
     for partition in await read_partitions(connection, most_counted=1):
+        # Counted when the partition was read, to 1 at most: it says that there is work. What ends the loop is no event.
         while partition.unsealed:
             frontier, events = await _read_unsealed(connection, partition)
             if not events:
@@ -122,6 +123,8 @@ async def seal(
             newest = build_checkpoint(
                 events, frontier, newest, signer=signer, sealed_us=to_microseconds(now())
             )
+            # The database compares once more who holds the lease and what the newest checkpoint is: two that seal at
+            # once would fork the chain.
             if not await add_checkpoint(connection, newest, holder=holder):
                 return
             yield newest

@@ -92,6 +92,7 @@ async def verify(
     beside: none may be where no check reads it.
     """
     found, seen = Verified(), _Seen()
+    # From the one before: the first that counts is held against the one that it must follow.
     async for segment in walk(connection, period or Period(), after_segment=max(0, after_segment - 1)):
         checkpoint = segment.checkpoint
         if checkpoint.segment == after_segment:  # it does not hold, and what comes next follows it

@@ -88,6 +88,7 @@ def translated_errors() -> Iterator[None]:
             f"PostgreSQL refused a statement for want of a privilege (SQLSTATE {error.sqlstate}): run `zaptik "
             "migrate`, and connect workers as zaptik_app."
         ) from None
+    # Before OperationalError, which the driver makes this one a kind of: the server is there.
     except errors.LockNotAvailable:
         raise DatabaseBusy(
             "PostgreSQL did not give a lock in time: another `zaptik migrate` or `tenant add` runs, or a session "
@@ -126,6 +127,7 @@ def statement(area: schema.Area, name: str, *, within: str | None = None) -> sql
 def compose_text(text: str, *, within: str | None = None) -> sql.SQL:
     """Make our own SQL text a statement, with the tenant's schema and its readers' role written in."""
     if within is not None:
+        # Replaced and not formatted: queries have braces of their own, in patterns.
         text = text.replace("{tenant}", sql.Identifier(within).as_string())
         text = text.replace("{reader}", sql.Identifier(reader_role(within)).as_string())
     return sql.SQL(text)
@@ -160,6 +162,7 @@ async def fetch_value(
 async def as_tenant(connection: Connection, tenant_schema: str) -> AsyncIterator[None]:
     """Be the tenant's role for one transaction: it alone sees the rows of its schema."""
     async with connection.transaction(), connection.cursor(binary=True) as cursor:
+        # LOCAL: the role ends with the transaction, whatever ends that. SET takes no parameters, so the name is quoted.
         await cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(tenant_schema)))
         yield
 

@@ -80,9 +80,8 @@ async def revoke_consumer(connection: Connection, login: str, *, tenant: str | N
         if not await _is_member(connection, login, tenant):
             return False
         await _execute(connection, "REVOKE {role} FROM {login}", login=login, role=_role_of(found))
-        if await _is_member(
-            connection, login, tenant
-        ):  # another's grant is not ours to revoke, and only a notice
+        # Another's grant is not ours to revoke, and only a notice.
+        if await _is_member(connection, login, tenant):
             raise DatabaseUnsafe(
                 f"{login} is still a member of {_role_of(found)}: another role granted it, which must revoke it "
                 "(pg_auth_members has the grantor)."

@@ -53,6 +53,7 @@ async def begin_deletion(connection: Connection, leaving: Offboarding) -> list[U
 
     Raises TenantStays where this request was called off, or the tenant is deleted, since it was read.
     """
+    # Again, before the keys go: who asked may have been cut off before the run was cancelled.
     await cancel_live_run(connection, leaving.tenant_id)
     async with as_owner(connection):
         begun = await fetch_row(
@@ -78,6 +79,7 @@ async def deleting(connection: Connection, leaving: Offboarding) -> AsyncIterato
     graph and does not let go of it within a minute, and TenantStays where somebody else has done it meanwhile.
     """
     async with connection.transaction():
+        # Bounded: a DROP waits behind whoever reads the graph, and whoever comes after it waits behind the DROP.
         for bound in _BOUNDS:
             await connection.execute(sql.SQL(bound))
         async with as_owner(connection):
@@ -164,5 +166,6 @@ async def _drop(connection: Connection, tenant_schema: str, roles: tuple[str, ..
         there = await fetch_value(connection, "control", "read_role", role=role)
         if there:
             name = sql.Identifier(role)
+            # A role that still has rights somewhere, as in `control`, cannot be dropped.
             await connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
             await connection.execute(sql.SQL("DROP ROLE {}").format(name))

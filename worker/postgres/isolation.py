@@ -101,6 +101,7 @@ async def check_some(
         return None
     subjects = [Subject(**row) for row in rows]
     turn, last = Turn(), None
+    # Never 0, in which a tenant would try itself; alone it does, and then only the ways of nobody count.
     apart = 1 + number % max(1, len(subjects) - 1)
     for own, other in zip(subjects, [*subjects[apart:], *subjects[:apart]], strict=True):
         await _check_one(connection, turn, own, other)
@@ -125,6 +126,7 @@ async def _check_one(connection: Connection, turn: Turn, own: Subject, other: Su
             return
         ways = [way.name for way in _ways_to(own, other) if await _reaches(connection, way, own, other)]
     except psycopg.Error as error:
+        # The server is away: that says nothing of the boundary, and is told as what it is.
         if connection.closed:
             raise
         turn.failed.append((own.tenant_id, f"{type(error).__name__} {error.sqlstate or ''}".strip()))

@@ -100,9 +100,8 @@ async def _try(connection: Connection, text: str) -> bool:
         async with connection.transaction():
             await connection.execute(compose_text(text))
     except psycopg.Error as error:
-        if error.sqlstate is None or error.sqlstate.startswith(
-            "57"
-        ):  # the connection is gone, or we are stopped
+        # The connection is gone, or we are stopped.
+        if error.sqlstate is None or error.sqlstate.startswith("57"):
             raise
         return False
     return True

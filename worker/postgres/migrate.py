@@ -120,6 +120,7 @@ async def _migrate_control(
     """Bring roles and the control schema to this release, one `migrate` at a time, and tell it in the report."""
     _check_encoding(connection)
     await run_script(connection, f"SET lock_timeout = '{LOCK_SECONDS}s'")  # any session can hold the lock
+    # Of the session and not of a transaction: there are several inside, and the next `migrate` waits for them all.
     await run_script(connection, f"SELECT pg_advisory_lock({_LOCK})")
     try:
         await _assert_roles(connection, app_url=app_url)

@@ -93,9 +93,8 @@ async def record_migrated(
             connection, "control", "insert_event", action=MIGRATED.name, tenant_id=tenant_id, run=None,
             detail=json.dumps({"schema": area, "version": version}),
         )  # fmt: skip
-        await run_script(
-            connection, "SET LOCAL ROLE NONE"
-        )  # an enclosing transaction goes on as the administrator
+        # An enclosing transaction goes on as the administrator.
+        await run_script(connection, "SET LOCAL ROLE NONE")
 
 
 async def _grant_to_all(

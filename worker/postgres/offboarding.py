@@ -114,6 +114,5 @@ async def as_owner(connection: Connection) -> AsyncIterator[None]:
     async with connection.transaction():
         await connection.execute("SET LOCAL ROLE zaptik_owner")
         yield
-        await connection.execute(
-            "SET LOCAL ROLE NONE"
-        )  # an enclosing transaction goes on as the administrator
+        # An enclosing transaction goes on as the administrator.
+        await connection.execute("SET LOCAL ROLE NONE")

@@ -97,6 +97,7 @@ async def read_version_as_owner(connection: Connection, area: schema.Area, tenan
     there = await connection.execute(_VERSION_TABLE, [place], binary=True)
     if await there.fetchone() is None:
         return 0
+    # What is refused here is mended below, and asked once more.
     with suppress(errors.InsufficientPrivilege):
         if version := await _read_as_owner(connection, area, tenant_schema):
             return version

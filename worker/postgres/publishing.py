@@ -57,6 +57,7 @@ async def publish_run(
         )
         is_complete = await _is_complete(connection, run, reads)
         times = {"as_of": as_of, "complete_as_of": as_of if is_complete else None}
+        # Judged by what was noted as gone, before anything is compared: the guard looks at nodes that leave, by kind.
         reason = await _judge_removals(connection, run, guard) if guard else None
         if reason is not None:
             result, total = await _try(
@@ -69,6 +70,7 @@ async def publish_run(
             events = [*events, Event(REVISION_QUARANTINED, held)]
         else:
             changes = await _compare(connection, run, surface=surface, reads=reads, revision=revision)
+            # The first revision is made even of an empty graph: consumers have something to follow from then on.
             if current is not None and not any(changes.values()):
                 sizes = {name: current[name] for name in ("revision", "nodes", "edges")}
                 result = Publication("unchanged", **sizes, **changes, reason=None)
@@ -83,6 +85,7 @@ async def publish_run(
             )
             await fetch_rows(connection, "tenant", "drop_staged", within=within, run=run.run_id)
         await _supersede(connection, run)
+        # These two last: they hold the run's row, and renewing the lease would wait for that through all the rest.
         await record_events(connection, run, events, requests=0, records=0)
         await _finish(connection, run, result, as_of)
     return result
@@ -186,6 +189,7 @@ async def _try(
         changes = await _compare(connection, run, surface=surface, reads=reads, revision=revision)
         total = await _read_total(connection, run)
         result = _build_result("quarantined", revision, total, changes, reason=reason)
+        # The inner transaction alone is undone (a savepoint): counts and reason are recorded in the outer one.
         raise psycopg.Rollback(tried)
     return result, total
 

@@ -107,6 +107,7 @@ async def _step(connection: Connection, tenant: Tenant, keeping: Keeping) -> Let
             )  # fmt: skip
             if held is None:
                 return None
+            # The lease and the deletion are one transaction: who is killed in it has neither.
             gone = await _delete(connection, within, keep_days=keeping.keep_days)
         await connection.execute("SET LOCAL ROLE NONE")  # runs and the trail are the app's
         gone += await _forget_runs(connection, tenant, keeping)

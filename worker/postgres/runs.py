@@ -86,9 +86,11 @@ async def plan_round(
     most_rings: int = RING_BATCH,
 ) -> Round:
     """Rescue, request and choose what to ring for; each statement commits on its own."""
+    # First, so that what is rescued can be rung for in this very round.
     lost = await fetch_rows(connection, "control", "rescue_runs", max_attempts=max_attempts)
     folded = await fetch_rows(connection, "control", "fold_requests", batch=RING_BATCH)
     due: list[dict[str, Any]] = []
+    # Batch by batch, each committed: what one scheduler has taken the others pass over, and none waits for long.
     while batch := await fetch_rows(
         connection, "control", "claim_due_tenants", batch=CLAIM_BATCH, starts_per_second=starts_per_second
     ):

@@ -30,6 +30,7 @@ async def check_database(connection: Connection, *, accepted_gaps: Collection[st
     """
     role = await fetch_row(connection, "control", "read_unsafe_rights")
     assert role is not None
+    # Asked first: as another role all that follows would find something else than it looks for.
     if role["rolname"] != "zaptik_app":
         raise DatabaseUnsafe(
             f"Connected as {role['rolname']}: set ZAPTIK_DATABASE_URL to log in as zaptik_app."

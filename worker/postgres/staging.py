@@ -228,6 +228,8 @@ async def record_events(
 ) -> None:
     """Write audit events and count the run's work, in the tenant's transaction; LeaseLost when fenced."""
     details = [{"action": event.kind.name, "detail": event.fields} for event in events]
+    # Who calls this does so in the transaction of what it tells of: the function holds the run's row until the
+    # commit, and where the fence is another's the raise undoes the rest.
     held = await fetch_value(
         connection, "control", "record_events", run=run.run_id, fence=run.fence,
         events=msgspec.json.encode(details).decode(), requests=requests, records=records,

@@ -133,6 +133,7 @@ class Doorbell:
 
     def answer(self, work: Callable[[UUID], None], *, threads: int) -> Answering:
         """Call `work` with each run's id, on so many threads; it must not raise."""
+        # Declared here and not at import, as Dramatiq has it: its broker would be a global one.
         declare = dramatiq.actor(actor_name=_ACTOR, queue_name=_QUEUE, broker=self._broker)
         declare(lambda run_id: work(UUID(run_id)))
         worker = dramatiq.Worker(self._broker, worker_threads=threads, worker_timeout=_IDLE_MILLISECONDS)
@@ -147,6 +148,7 @@ class Doorbell:
 
 
 def _away(error: redis.RedisError) -> QueueAway:
+    # By the very type: AuthenticationError, say, is a ConnectionError too in redis-py.
     reason = {
         redis.AuthenticationError: "it refused the user or the password",
         redis.TimeoutError: "it did not answer in time",

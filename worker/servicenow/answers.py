@@ -41,6 +41,7 @@ from jobs.page import is_cancelled, parse_error
 from worker.servicenow.budget import RateHeaders
 
 _LONGEST_RETRY_AFTER_SECONDS = 86_400.0  # a century is a mistake, and would stop a tenant for good
+# An instance writes it: it stands in rows, in logs and on screens.
 _LONGEST_DETAIL = 200
 _REDIRECTS = range(300, 400)
 
@@ -116,6 +117,8 @@ def check_answer(answer: Answer, asked: Asked) -> None:
             "limit of the integration user, or lower ZAPTIK_INSTANCE_CONCURRENCY.",
             after_seconds=answer.after_seconds,
         )
+    # Not 500 itself: that is what came of this question (a cancelled transaction, a script that fails), and other
+    # tables may well answer.
     if status > HTTPStatus.INTERNAL_SERVER_ERROR:
         raise InstanceUnreachable(
             f"{asked} answered {status}: it or a gateway before it is out of order. It is tried again later.",
@@ -137,6 +140,7 @@ def parse_retry_after(text: str | None, *, now: datetime) -> float | None:
     if not text:
         return None
     if re.fullmatch(r"[0-9]+", text.strip()):
+        # So many digits are any time there is; a header of a megabyte is not read as a number.
         seconds = float(text.strip()[:18])
     else:
         moment = parse_date(text)
@@ -156,6 +160,7 @@ def parse_date(text: str | None) -> datetime | None:
 
 
 def _judge_sleep(answer: Answer, asked: Asked) -> Failure | None:
+    # HTML under any other status is a gateway's page of errors, which its status says enough of.
     is_sleepy = answer.status in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}
     if answer.status in _REDIRECTS or (is_sleepy and answer.is_page_for_people):
         return InstanceAsleep(

@@ -43,6 +43,7 @@ async def _read_gzip(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
         if unpacker.eof:
             raise BodyRefused("goes on after the end of its gzip")
         try:
+            # One byte more than allowed, to see that there is more; what is left packed is refused with it.
             part = unpacker.decompress(chunk, left + 1)
         except zlib.error:
             raise BodyRefused("is not the gzip that it says it is") from None

@@ -71,6 +71,7 @@ class Budget:
     def take(self) -> float:
         """Count a request and give 0, or give the seconds until one may be made, and count none."""
         window = self.window
+        # The hour is over and nothing was told of a new one: until an answer does, nothing is counted against a rule.
         if window is None and self._limit is not None:
             self._limit, self._used = None, 0
         if window is not None and self._used >= max(1, int(window.limit_requests * self._kept_share)):
@@ -82,6 +83,7 @@ class Budget:
         """Take in what an answer says of its rule."""
         ends_at = self._clock() + told.resets_in_seconds
         window = self.window
+        # A wider rule that answered too: the tighter one decides until its hour ends.
         if window is not None and told.limit_requests > window.limit_requests:
             return
         if self._limit is not None and ends_at > self._ends_at + _SAME_HOUR_SECONDS:

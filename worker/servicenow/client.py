@@ -148,6 +148,7 @@ class Client:
         def ask(page_rows: int) -> tuple[Question, int]:
             limit_rows = page_rows if table.can_be_reread else self.limits.plan_scan_rows(page_rows)
             question = build_page_question(table, position, limit_rows=limit_rows)
+            # What is learnt from is the size of a page: that of a scan, ten times as large, would undo all shrinking.
             return replace(question, limit_rows=page_rows), limit_rows
 
         return await self._fetch_sized(
@@ -250,6 +251,7 @@ class Client:
     ) -> FetchedPage:
         """Fetch a page by the question that `ask` gives, with its limit, for the rows that a page may have now."""
 
+        # All of it is done again at a try: a page that was too slow is asked for anew with fewer rows.
         async def attempt() -> FetchedPage:
             question, limit_rows = ask(self._page_sizes.plan_rows(table.name))
 
@@ -265,6 +267,8 @@ class Client:
     async def _fetch(
         self, question: Question, parse: Callable[[Answer, RequestReport], Parsed], emit: Emit
     ) -> Parsed:
+        # Twice: a token that was good when it was taken can have died, or been revoked, by the time it is looked at. A
+        # second refusal is the account's, unless that token too came with its last seconds.
         for is_last in (False, True):
             token = await self._obtain_token(emit)
             try:
@@ -285,6 +289,7 @@ class Client:
         emit: Emit,
     ) -> Parsed:
         asked = Asked(self._wire.host, f"{question.endpoint} {question.table}")
+        # The turn before the budget: an hour can be used up, or begin, while a turn is waited for.
         async with self._turns.turn(emit) as turn:
             self._check_budget()
             with (
@@ -296,6 +301,8 @@ class Client:
                 report.body_bytes = len(answer.body)
                 if answer.rate:
                     self._budget.learn(answer.rate)
+                # Checked and parsed inside the turn: that a transaction was cancelled may stand in the body alone,
+                # behind a status of 200, and must halve the limit all the same.
                 check_table_answer(answer, asked, table=question.table)
                 return parse(answer, report)
 

@@ -21,9 +21,8 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _MOST_ADDRESSES: Final = 4
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address stands in the last 32 bits
-_PUBLIC_METADATA: Final = frozenset(
-    {IPv4Address("168.63.129.16")}
-)  # Azure's, the one outside every private range
+# Azure's, the one outside every private range.
+_PUBLIC_METADATA: Final = frozenset({IPv4Address("168.63.129.16")})
 
 
 async def resolve_name(host: str, port: int) -> list[str]:
@@ -50,6 +49,7 @@ class Lookup:
         """Give the addresses to try, in order; raises HostNotAllowed if any of them may not be, or OSError."""
         if not self._addresses:
             found = await self._resolve(self.host, self.port) if self.is_name else [self.host.strip("[]")]
+            # All of them before any is kept: a name with one address that may not be is somebody's trick or mistake.
             for address in found:
                 self._check(address)
             self._addresses = list(found[:_MOST_ADDRESSES])

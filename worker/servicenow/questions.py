@@ -101,6 +101,7 @@ def build_lookup_count_question(table: Table, keys: Collection[str]) -> Question
 def build_canary_question(table: Table, canary: Canary, *, moment: str = "") -> Question:
     """Ask what is known to have one honest answer; raises OutsideSurface for a table that canaries do not go to."""
     _check_table(table)
+    # Its rows are looked at as they come, unchecked: so it goes to two small tables and to no other.
     if table.name not in {chosen.name for chosen in choose_tables(read_surface())} or table.filter:
         raise OutsideSurface(f"No canary is sent to {table.name}: nothing was asked.")
     return Question("table", table.name, "canary", canary_parameters(canary, moment=moment))

@@ -97,10 +97,12 @@ class TokenStore:
                     own.set_running_or_notify_cancel()  # so that a waiter's end does not cancel it for all
             if flight is None:
                 return await self._fly(key, own, fetch)
+            # None where who asked was cancelled: then the loop comes round, and one of those who waited asks.
             outcome = await asyncio.wrap_future(flight)
             if isinstance(outcome, Token):
                 return outcome
             if outcome is not None:
+                # A new one for each who waited: an exception raised in many tasks gathers all their tracebacks.
                 raise type(outcome)(outcome.message, after_seconds=outcome.after_seconds)
 
     def _usable(self, key: TokenKey) -> Token | None:
@@ -119,6 +121,7 @@ class TokenStore:
             return token
         finally:
             with self._lock:
+                # Under one lock with holding the token: between the two another task would ask once more.
                 del self._flights[key]
                 if isinstance(outcome, Token):
                     self._hold(key, outcome, asked_at)
@@ -128,5 +131,6 @@ class TokenStore:
         dies_at = asked_at + token.expires_in_seconds
         renew_at = dies_at if token.is_dying else dies_at - RENEW_BEFORE_SECONDS
         now = self._clock()
+        # The dead are forgotten at each new one: nobody asks again for a version that was replaced.
         self._held = {other: held for other, held in self._held.items() if held.dies_at > now}
         self._held[key] = _Held(token, renew_at, dies_at)

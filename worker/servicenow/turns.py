@@ -126,6 +126,7 @@ class Turns:
                 self._shrink(emit, began=began, reason=failure.code)
             raise
         else:
+            # By a share for each answer: `limit` answers are a round, and so many rounds make one more.
             self._change(emit, self._allowed + 1 / (_ROUNDS_FOR_ONE_MORE * self.limit), reason="answered")
         finally:
             self._inside -= 1
@@ -134,6 +135,7 @@ class Turns:
     async def _enter(self, emit: Emit) -> None:
         while True:
             await self._cool(emit)
+            # In a loop: the limit may have gone down, or another task been faster, since this one was woken.
             while self._is_closed or self._inside >= self.limit:
                 await self._freed.wait()
             if not self.cooldown_seconds:  # one may have begun while this task waited
@@ -154,6 +156,7 @@ class Turns:
             emit(Event(THROTTLE_WAITED, {"seconds": waited}))
 
     def _shrink(self, emit: Emit, *, began: float, reason: str) -> None:
+        # What was under way when the limit was halved met the same fullness: it says nothing of the new limit.
         if began >= self._shrunk_at:
             self._shrunk_at = self._clock()
             self._change(emit, self._allowed / 2, reason=reason)
@@ -166,5 +169,6 @@ class Turns:
 
     def _wake(self) -> None:
         """Let everyone who waits look again."""
+        # Set and cleared in one go: all that wait now are woken, and nobody who comes later.
         self._freed.set()
         self._freed.clear()

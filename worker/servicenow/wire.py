@@ -108,6 +108,7 @@ class Wire:
             )
             try:
                 response = await self._http.send(request, stream=True)
+            # These two alone, before anything was sent: what may have arrived is not sent to a second address.
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 away = error
             else:
@@ -126,6 +127,7 @@ class Wire:
             )
         finally:
             await response.aclose()
+        # The instance's own clock, where it tells it: what it names as moments is by that.
         now = parse_date(headers.get("Date")) or datetime.now(UTC)
         return Answer(
             status=response.status_code,
@@ -166,6 +168,7 @@ def _describe_cause(error: BaseException) -> str:
             return "its name is not known; check the spelling, and the DNS of this machine"
         if isinstance(cause, ConnectionRefusedError):
             return "nothing listens there; check the address and its port"
+        # httpx wraps httpcore's exception, which wraps the system's: the reason stands at the bottom.
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return "no connection; check the address and what stands between"

@@ -123,6 +123,7 @@ class AsideReader:
         The column is not read, so no row shows whether the predicate held. Where all rows came, or none, the
         opposite is asked too.
         """
+        # To its first page with a row, for its total: what shows by that to have been dropped is not read to its end.
         answer = await self._fetch(origin, to_first_row=True)
         others = None
         if not is_proven(answer.total, self.counted):

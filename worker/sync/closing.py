@@ -90,6 +90,7 @@ class Closer(Reader):
                 connection, crawl.run, table=self.table.name, scanned=self._read.is_listed
             )
         )
+        # Asked again where they differ: what was changed while the changes were read is in the newer ones.
         return known if known == now or known == await self._aggregate() else None
 
     async def _aggregate(self) -> Aggregates:

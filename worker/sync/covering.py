@@ -61,6 +61,7 @@ async def crawl_tables(crawl: Crawl, progress: Mapping[str, TableRead]) -> Cover
         coverage = await _crawl(crawl, progress)
         if coverage is not None and not await _close(crawl, coverage, earlier=progress):
             coverage = None
+        # In any case, also where the slice pauses: the group waits for the writer, and the writer for this.
         await crawl.writer.finish()
     return coverage
 
@@ -83,6 +84,7 @@ async def _crawl(crawl: Crawl, progress: Mapping[str, TableRead]) -> Coverage | 
     if discovery is None:
         return Coverage(crawl.surface)
     progress = await _read_progress(crawl)
+    # What names them could not be read: the tables known from before stay as they are, and none is dropped.
     if progress[discovery.named_in].verdict in {"absent", "denied", "failed"}:
         return Coverage(crawl.surface)
     return await _Discovered(crawl, discovery, progress).cover()

@@ -110,6 +110,7 @@ class Reader:
             return None
         if self._is_other:  # an earlier release began it, or other settings, and asked for other things
             await self._restart("whole")
+        # Counted before the first row and after the last: rows come and go meanwhile, and the verdict needs both.
         if not self._is_begun:
             self._counted = await self._count()
             await self._put(
@@ -131,9 +132,11 @@ class Reader:
         client = self._crawl.client
         if self._asides is None:
             self._asides = await self._read_asides()
+        # Held from before the page is asked for: pages that wait for the database are what would fill the memory.
         async with self._crawl.writer.room:
             fetched = await client.fetch_page(self.table, self._position, emit=self._trail.emit)
             page = fetched.page
+            # Before the page is staged: the cursor must not move past what is not believed.
             self._check_bounds(len(page.rows), limit_rows=fetched.limit_rows)
             self._position = next_position(
                 self._position, page, limit_rows=fetched.limit_rows, total=fetched.total
@@ -158,7 +161,9 @@ class Reader:
         """Raise ResponseInvalid where an instance gives, or promises, rows without end."""
         bound = _MOST_ROWS
         if self._counted is not None:
+            # A table may grow to twice its size while it is read; what goes on beyond that is no table.
             bound = min(bound, 2 * self._counted + _SPARE_PAGES * limit_rows)
+        # Hidden rows count: an instance that promises rows for ever and shows none is bounded by them alone.
         if rows > limit_rows or self._rows + rows + self._position.offset > bound:
             raise ResponseInvalid(
                 f"The instance gives more rows of {self.table.name} than were asked for, or than it counted "

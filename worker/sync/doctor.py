@@ -75,6 +75,7 @@ async def examine_tenant(
         )
         return found
     finally:
+        # Also where the examination breaks off: what was asked of the instance is recorded.
         await doctor.record.write()
 
 
@@ -106,6 +107,7 @@ class _Doctor:
         opened = await open_stored(
             parts, self._connection, tenant_id=tenant.tenant_id, tenant=tenant.name, emit=self.record.emit
         )
+        # That the credentials were opened is written before they are used.
         await self.record.write()
         async with open_patiently(parts, opened, tenant, pace=pace, most_rows=LOOK_ROWS) as client:
             return await self._ask(client)

@@ -111,6 +111,7 @@ class _Inquiry:
         fate = judge_missing(missing=len(keys), counted=counted)
         if fate is not None:
             return dict.fromkeys(keys, fate)
+        # Some are deleted and some hidden: a count names none, so the half in which they are is looked for.
         middle = len(keys) // 2
         return {**await self._count_part(keys[:middle]), **await self._count_part(keys[middle:])}
 

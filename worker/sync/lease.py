@@ -27,6 +27,7 @@ async def held_lease(url: str, run: ClaimedRun, *, lease_seconds: float) -> Asyn
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(_keep(url, run, lease_seconds=lease_seconds), name="lease")
             yield
+            # The group counts a child that was cancelled as ended, and not as failed.
             keeper.cancel()
     except BaseExceptionGroup as raised:
         raise first_failure(raised) from None
@@ -65,5 +66,6 @@ async def _keep(url: str, run: ClaimedRun, *, lease_seconds: float) -> None:
                     bound.reschedule(until)
         except TimeoutError:
             raise lease_lost(run.run_id) from None
+        # `until` stays as it is: a new connection does not make the lease longer.
         except DatabaseAway:
             await asyncio.sleep(lease_seconds / _RENEWALS / 10)

@@ -51,6 +51,7 @@ def _open_sealed(parts: Parts, sealed: SealedCredentials, *, tenant: str) -> Cli
     try:
         return open_credentials(parts.keyring, sealed, tenant=tenant)
     except KeyMissing:
+        # A rotation may have shared a new key since this process last looked.
         if not parts.renew_keys():
             raise
     return open_credentials(parts.keyring, sealed, tenant=tenant)

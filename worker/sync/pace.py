@@ -41,6 +41,7 @@ async def kept_pace(
         yield
     finally:
         watching.cancel()
+        # Until it has ended, whatever it ended with: two that write the same row could undo each other.
         await asyncio.wait([watching])
         await keeper.keep()
 

@@ -31,7 +31,7 @@ from worker.servicenow import FetchedPage
 from worker.sync.asides import AsideReader
 from worker.sync.crawl import Crawl, Reader, tell_verdict
 
-_NOTHING = GraphPart(b"[]", b"[]", 0, 0)
+_NOTHING = GraphPart(b"[]", b"[]")
 _MOST_DIFFERING = 10_000
 
 
@@ -63,6 +63,7 @@ class Rereader(Reader):
     async def _read_to_end(self) -> Verdict | None:
         if self._crawl.must_pause():
             return None
+        # A slice that goes on with a table keeps to the way that the first one chose, which its row has.
         verdict = None if self._is_begun else await self._begin()
         if self._is_other:
             await self._restart("whole")
@@ -143,6 +144,7 @@ class Rereader(Reader):
         fetched = await client.fetch_changed(
             self.table, self._position, since=lower_bound(self._known), emit=self._trail.emit
         )
+        # A flag of some rows is asked for by their keys, both ways: for many rows that is more than all of it.
         if self.table.flags and not self._is_cheaper(fetched.total or len(fetched.page.rows)):
             await self._restart("whole")
             return None
@@ -178,6 +180,7 @@ class Rereader(Reader):
                 return None
             batch = keys[start : start + BATCH_KEYS]
             page = await self._crawl.client.fetch_records(self.table, batch, emit=self._trail.emit)
+            # The scan saw it and now it is gone or hidden: which, only a whole read with its counts can tell.
             if len(page.rows) < len(batch):
                 await self._restart("whole")
                 return None
@@ -192,6 +195,7 @@ class Rereader(Reader):
     async def _verify(self, *, after_scan: bool) -> Verdict | None:
         """Compare what is known now with what the instance counted before, or counts now: equal is complete."""
         known = await self._read_known(scanned=after_scan)
+        # The second question is for what changed in between; equal to either is a state that the instance has had.
         if known != self._aggregates and known != await self._aggregate():
             return None
         await self._put(rereading.verify_table, table=self.table.name, aggregates=known)

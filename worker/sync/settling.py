@@ -39,6 +39,7 @@ async def settle_failure(
     failure = _foresee(parts, raised)
     try:
         async with open_connection(parts.settings.require_database_url(), purpose="settle") as connection:
+            # First, while the run is still ours: once it is released its row counts no request of ours any more.
             await _record_unwritten(connection, run, trail)
             if isinstance(failure, _PAUSING):
                 failure = await _describe_refusal(connection, run, failure, credentials_version)
@@ -83,6 +84,7 @@ async def _settle(parts: Parts, connection: Connection, run: ClaimedRun, failure
         cap_seconds=settings.retry_cap_seconds,
         draw=random.Random(),  # noqa: S311  spreads retries, guards nothing
     )
+    # A lease that is lost leaves nothing to release: whoever has the run now decides about it.
     ended = None if isinstance(failure, LeaseLost) else await runs.release_failed(connection, run, fate)
     if ended is None or not ended.released:
         await _tell_lost(parts, connection, run)

@@ -100,7 +100,9 @@ class _Slice:
         run = self._run
         claimed = {"attempt": run.attempt, "fence": run.fence, "worker": self._parts.worker}
         self._tell(Event(RUN_CLAIMED, claimed))
+        # Before anything is written: a worker of another release must leave the schema as it is.
         await staging.check_version(self._connection, run.schema_name)
+        # And before progress is read, since tables of which an earlier release staged pages begin anew.
         await publishing.drop_abandoned(self._connection, run)
         before = await staging.read_progress(self._connection, run)
         coverage = await self._crawl(before)
@@ -129,6 +131,7 @@ class _Slice:
                 emit=self._parts.emit,
             ),
         ):
+            # A full run is told of nothing that is known: so each of its tables is read whole.
             known = {}
             if self._run.mode != "full":
                 known = await rereading.read_known_tables(self._connection, self._run)
@@ -223,6 +226,7 @@ class _Slice:
             events=changes,
             guard=Guard(settings.guard_removed_rows, settings.guard_removed_share),
         )
+        # Told after the commit: what was undone has not happened.
         for change in changes:
             self._tell(change)
         if published.reason is not None:
@@ -252,6 +256,7 @@ class _Slice:
         """Put the run back for its next slice; RunGaveUp where slice after slice comes no further."""
         is_stopping = self._parts.draining.is_set()
         ending: Unfinished = "yielded" if has_advanced else "handed_over" if is_stopping else "stalled"
+        # A slice that came no further is a claim without progress; without an end to them it would be claimed for ever.
         if ending == "stalled" and self._run.attempt >= self._parts.settings.max_attempts:
             raise RunGaveUp(
                 f"{self._run.attempt} slices in a row brought the run no further: the instance is slow, or "

@@ -55,6 +55,7 @@ class Trail:
         bound = Event(event.kind, event.fields, tenant=self._tenant, run=self._run)
         if event.kind.audited:
             self._kept.append(bound)
+            # By identity: two requests that are alike are two events. It is kept here, so no other gets its number.
             self._unwritten[id(bound)] = bound
         self._emit(bound)
 

@@ -56,6 +56,7 @@ class Writer:
 
     async def run(self) -> None:
         """Do the work in the order it came; what fails ends it, and with it the slice."""
+        # None comes from `finish` alone, and behind all that was put before.
         while (work := await self._queue.get()) is not None:
             with translated_errors():
                 await work(self._connection)

@@ -30,6 +30,7 @@ class MetricsServer:
                 f"cannot listen on {host} port {port}: {error.strerror}; set {variable_of('metrics_port')} to a "
                 f"free one (0 takes one), or {variable_of('metrics_host')}"
             ) from None
+        # A scraper that keeps its connection open must not keep the process from ending.
         self._server.daemon_threads = True
         self.host, self.port = host, self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)

@@ -66,6 +66,7 @@ def seal_credentials(
     wrapped_data_key: bytes | None = None,
 ) -> SealedCredentials:
     """Seal credentials under the tenant's data key, or under a new one where it has none yet."""
+    # Taken once: the keyring may be another one between wrapping and unwrapping.
     ring = keyring.now()
     wrapped = new_data_key(ring, tenant) if wrapped_data_key is None else wrapped_data_key
     document = {"client_id": credentials.client_id, "client_secret": credentials.client_secret}
@@ -99,6 +100,7 @@ def open_credentials(keyring: Keys, sealed: SealedCredentials, *, tenant: str) -
 
 
 def _check_named(wrapped_data_key: bytes, key_id: str, tenant: str) -> None:
+    # By the row's word it is counted which keys are needed: one that lies would let a needed key be dropped.
     if parse_key_id(wrapped_data_key) != key_id:
         raise SealBroken(
             f"the data-key of tenant {tenant} is not sealed under {key_id}, as its row says: restore the row, or store "

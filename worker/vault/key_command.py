@@ -86,6 +86,7 @@ def _read_both(
                 key.data.extend(chunk)
                 if not chunk:
                     selector.unregister(key.fileobj)
+            # The end is kept: the last line says why it failed.
             del told[:-_MAX_ERROR_BYTES]
             if len(printed) > max_bytes:
                 return b"", bytes(told), "long"
