@@ -49,6 +49,7 @@ def plan_rotation(primary: str, key_ids: Collection[str], known: Iterable[KnownK
             f"this keyring is an old one: {newest} was made the primary elsewhere, and it lacks that key; take the "
             "keyring that the workers have"
         )
+    # A rotation that was cut off after its promotion goes on before another begins.
     if primary != newest or any(key.tenants and key.key_id != newest for key in alive):
         return Next("finish", newest)
     waiting = [key for key in alive if key.primary_at is None and key.key_id in key_ids]

@@ -60,6 +60,7 @@ class Follower:
             self._teller.show(run)
             if run["state"] in ENDED:
                 return run
+            # By this machine's clock, which may be wrong: nothing but the warning that no worker comes rests on it.
             if run["state"] != "requested" or rows[0]["not_before"] > datetime.now(UTC):
                 idle_since = clock()
             elif clock() - idle_since > self._patience_seconds:

@@ -177,9 +177,12 @@ def _delete(
 
     async def delete(connection: Connection) -> Paper:
         runs = await deletion.begin_deletion(connection, leaving)
+        # While the rows are still there: if Redis is away no more is deleted, and the next call does it all.
         messages = _forget_in_redis(settings, runs)
         async with deletion.deleting(connection, leaving) as done:
             certificate = build_certificate(done, messages, signer)
+            # On the disk before the commit: where that fails the next call writes others, but what went without a
+            # paper could never be shown.
             keep_papers(certificate, file, settings, signer)
             await deletion.record_deletion(
                 connection, done, reason="request", certificate=digest_paper(certificate)

@@ -103,6 +103,7 @@ def _append(path: Path, line: str) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
+            # Two deletions at once add one line after the other; released with the descriptor.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             before, cut = mend_tail(_read_tail(file))
             if cut:

@@ -6,6 +6,7 @@ for; a database that is not migrated or not safe, or a missing key, ends it with
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import signal
@@ -204,9 +205,11 @@ class Process:
     def _ask_to_stop(self, number: int, _frame: FrameType | None) -> None:
         """Drain on the first signal; the second ends the process at once."""
         self._signal = signal.Signals(number).name
-        # First, so that a second signal ends the process whatever the rest of this comes to: an Event is not made to be
-        # set by a handler that interrupts a wait for it.
         for stop in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop, signal.SIG_DFL)
+        # Not here: this has interrupted the main thread, which may hold the very lock that setting an Event takes.
+        _thread.start_new_thread(self._stop, ())
+
+    def _stop(self) -> None:
         self.stopping.set()
         self.wake()

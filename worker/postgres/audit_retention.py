@@ -53,6 +53,7 @@ async def drop_months(connection: Connection, keeping: AuditKeeping) -> DroppedM
     if held is None:
         return DroppedMonths("held")
     dropped: list[DroppedMonth] = []
+    # A month each time, in a transaction of its own: so writers wait for one DROP at most.
     while row := await fetch_row(
         connection, "control", "forget_audit_month", keep_months=keeping.keep_months
     ):

@@ -60,6 +60,7 @@ async def grant_consumer(connection: Connection, login: str, *, tenant: str | No
                 "service, with no more than LOGIN and a password."
             )
         is_new = not await _is_member(connection, login, tenant)
+        # Also where it is a member already: one that was granted by hand may lack an option, or a right beside it.
         await _grant_role(connection, login, _role_of(found))
         for right in _RIGHTS:
             await _execute(connection, f"GRANT {right} TO {{login}}", login=login)
@@ -76,6 +77,7 @@ async def revoke_consumer(connection: Connection, login: str, *, tenant: str | N
     async with connection.transaction():
         await lock_roles(connection)
         found = await _find_as_owner(connection, tenant)
+        # For UnknownLogin alone: a login that has become unfit can lose what it has.
         await _read_unfit(connection, login)
         if not await _is_member(connection, login, tenant):
             return False

@@ -16,6 +16,7 @@ def find_tls_places(url: str) -> Iterator[tuple[str, int]]:
     options = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
     if options.get("sslmode") not in _WITH_TLS:
         return
+    # Where both are given libpq connects to hostaddr, and host is only the name that it verifies.
     hosts = (options.get("hostaddr") or options.get("host", "")).split(",")
     ports = options.get("port", "").split(",")
     for number, host in enumerate(hosts):

@@ -45,6 +45,7 @@ async def reject_revision(connection: Connection, tenant: Tenant, revision: int 
     number, run_id = await _find_held(connection, tenant, revision)
     within, reference = tenant.schema_name, str(tenant.tenant_id)
     async with in_tenant_rows(connection, tenant.tenant_id):
+        # Told before the transaction becomes the tenant's role, which may add the events of its live run alone.
         rejected = Event(REVISION_REJECTED, {"revision": number}, tenant=reference, run=str(run_id))
         await insert_events(connection, [rejected])
         async with as_tenant(connection, within):

@@ -97,6 +97,7 @@ async def forget_process(connection: Connection, process_id: UUID) -> None:
 async def at_one_moment(connection: Connection, tenant: Tenant) -> AsyncIterator[None]:
     """Be the tenant's role for one transaction in which nothing changes, whatever is published or let go meanwhile."""
     async with as_tenant(connection, tenant.schema_name):
+        # Not too late here: becoming the tenant's role was no query, and took no snapshot.
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield
 

@@ -19,7 +19,7 @@ from jobs.surface import Surface, Table
 from worker.postgres import rereading
 from worker.postgres.staging import TableRead
 from worker.sync.asides import AsideReader
-from worker.sync.crawl import Crawl, Reader
+from worker.sync.crawl import Crawl, TableReader
 
 
 async def close_tables(
@@ -36,7 +36,7 @@ async def close_tables(
     return all(closer.is_asked for closer in closers)
 
 
-class Closer(Reader):
+class Closer(TableReader):
     """Asks once whether one table changed since its read in this run, and reads what did."""
 
     def __init__(self, crawl: Crawl, table: Table, read: TableRead) -> None:

@@ -41,7 +41,7 @@ class Crawl:
     writer: Writer
     trail: Trail
     must_pause: Callable[[], bool]
-    open_reader: Callable[[Crawl, Table, TableRead | None], Reader]
+    open_reader: Callable[[Crawl, Table, TableRead | None], TableReader]
 
 
 async def judge_table(crawl: Crawl, trail: Trail, table: str, verdict: Verdict, *, rows: int) -> None:
@@ -67,7 +67,7 @@ async def put_act(crawl: Crawl, trail: Trail, act: Callable[..., Awaitable[None]
     return taken.requests
 
 
-class Reader:
+class TableReader:
     """Reads one table in one slice: whole, from where an earlier slice left it."""
 
     def __init__(self, crawl: Crawl, table: Table, read: TableRead | None) -> None:

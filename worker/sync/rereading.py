@@ -29,7 +29,7 @@ from worker.postgres import rereading, staging
 from worker.postgres.staging import TableRead
 from worker.servicenow import FetchedPage
 from worker.sync.asides import AsideReader
-from worker.sync.crawl import Crawl, Reader, tell_verdict
+from worker.sync.crawl import Crawl, TableReader, tell_verdict
 
 _NOTHING = GraphPart(b"[]", b"[]")
 _MOST_DIFFERING = 10_000
@@ -39,7 +39,7 @@ class _AsideUnread(Exception):  # noqa: N818  no error but a reason to read the 
     """What is said beside some rows could not be had: only a whole read treats all rows alike."""
 
 
-class Rereader(Reader):
+class Rereader(TableReader):
     """Reads one table in one slice, from what earlier runs know of it."""
 
     def __init__(

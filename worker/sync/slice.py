@@ -40,7 +40,7 @@ from worker.postgres.staging import TableRead
 from worker.servicenow import Client
 from worker.sync.canaries import send_canaries
 from worker.sync.covering import Coverage, crawl_tables
-from worker.sync.crawl import Crawl, Reader
+from worker.sync.crawl import Crawl, TableReader
 from worker.sync.evidence import look_up_gone
 from worker.sync.lease import held_lease
 from worker.sync.opening import Opened, open_instance, open_stored, plan_limits
@@ -192,10 +192,10 @@ class _Slice:
 
     def _open_reader(
         self, known: Mapping[str, KnownTable], crawl: Crawl, table: Table, read: TableRead | None
-    ) -> Reader:
+    ) -> TableReader:
         """Open a table's reader: one of which less would not surely do is read whole."""
         if not table.can_be_reread:
-            return Reader(crawl, table, read)
+            return TableReader(crawl, table, read)
         settings = self._parts.settings
         forced = Forced(settings.scan_every_runs, settings.whole_every_runs)
         return Rereader(
