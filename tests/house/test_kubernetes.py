@@ -166,17 +166,19 @@ def test_a_process_is_probed_at_its_own_port_and_has_time_to_drain(role: str) ->
     assert spec["terminationGracePeriodSeconds"] > read_settings(SETTINGS).drain_seconds + 5
 
 
-PAGE: Final = (ROOT / "docs" / "how-to" / "deploy-on-kubernetes.md").read_text("utf-8")
-OVERLAYS: Final = [yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^```$", PAGE)]
+PAGE, SCALING = (
+    (ROOT / "docs" / "how-to" / name).read_text("utf-8")
+    for name in ("deploy-on-kubernetes.md", "scale-workers.md")
+)
+OVERLAYS: Final = [yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^```$", PAGE + SCALING)]
 
 
-def test_the_overlays_of_the_page_name_what_is_there() -> None:
+def test_the_overlays_of_the_pages_name_what_is_there() -> None:
     """Kustomize leaves an image or a ConfigMap of another name as it was, or makes one more, without a word."""
-    assert len(OVERLAYS) == 3
+    assert len(OVERLAYS) == 4
     for overlay in OVERLAYS:
         for resource in overlay.get("resources", []):
-            assert Path(resource).name in OURS
-            assert resource == f"../../zaptik-sync/ops/kubernetes/{Path(resource).name}"
+            assert resource in {f"../../zaptik-sync/ops/kubernetes/{name}" for name in OURS}
         assert {image["name"] for image in overlay.get("images", [])} <= {"zaptik-sync"}
         for generated in overlay.get("configMapGenerator", []):
             [ours] = KUSTOMIZATIONS["namespace"]["configMapGenerator"]
@@ -185,17 +187,22 @@ def test_the_overlays_of_the_page_name_what_is_there() -> None:
             check_variables(given)
             read_settings(SETTINGS | given)
         for patch in overlay.get("patches", []):
-            [target] = [
-                one
-                for _, one in MANIFESTS
-                if (one["kind"], one["metadata"]["name"])
-                == (patch["target"]["kind"], patch["target"]["name"])
-            ]
-            for change in yaml.safe_load(patch["patch"]):
-                assert (change["op"], change["path"]) == ("add", "/spec/egress/-")
-                target = copy.deepcopy(target)
-                target["spec"]["egress"].append(change["value"])
-            kubernetes_validate.validate(target, VERSIONS[0], strict=True)
+            kubernetes_validate.validate(build_patched(patch), VERSIONS[0], strict=True)
+
+
+def build_patched(patch: dict[str, Any]) -> dict[str, Any]:
+    """Give the manifest that a patch is about as it is then; fail where there is none, or nothing to change."""
+    wanted = patch["target"]["kind"], patch["target"]["name"]
+    [found] = [one for _, one in MANIFESTS if (one["kind"], one["metadata"]["name"]) == wanted]
+    patched: dict[str, Any] = copy.deepcopy(found)
+    for change in yaml.safe_load(patch["patch"]):
+        if change["op"] == "add":
+            assert change["path"] == "/spec/egress/-"
+            patched["spec"]["egress"].append(change["value"])
+        else:
+            assert (change["op"], change["path"]) == ("remove", "/spec/replicas")
+            del patched["spec"]["replicas"]
+    return patched
 
 
 def test_the_page_applies_each_kustomization_before_what_needs_it() -> None:
