@@ -16,6 +16,7 @@ from worker.settings import read_settings
 
 [STACK] = read_documents(ROOT / "docker-compose.yml")
 SERVICES: Final[dict[str, Any]] = STACK["services"]
+PAGE: Final = (ROOT / "docs" / "how-to" / "deploy-with-compose.md").read_text("utf-8")
 OURS: Final = {
     name: service for name, service in SERVICES.items() if service["image"].startswith("${SYNC_IMAGE")
 }
@@ -49,13 +50,20 @@ def test_a_service_is_bounded(name: str) -> None:
 def test_a_port_is_published_on_loopback_alone_and_none_of_postgresql_and_redis(name: str) -> None:
     ports = SERVICES[name].get("ports", [])
     assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert not ports or SERVICES[name]["networks"] == ["watch"]
+    assert bool(ports) == ("watch" in SERVICES[name].get("networks", []))
     if name in {"postgres", "redis"}:
         assert SERVICES[name]["networks"] == ["data"]
 
 
-def test_what_holds_data_is_in_a_network_without_a_way_out() -> None:
-    assert STACK["networks"]["data"] == {"internal": True}
+def test_nothing_that_holds_data_or_keys_has_a_way_out() -> None:
+    """A container has one as soon as one of its networks has: Prometheus and Grafana, which hold neither."""
+    ways_out = {name for name, network in STACK["networks"].items() if not network.get("internal")}
+    assert ways_out == {"watch"}
+    assert {name for name, one in SERVICES.items() if ways_out.intersection(one.get("networks", []))} == {
+        "prometheus",
+        "grafana",
+    }
+    assert all("networks" in one or one["network_mode"] == "none" for one in SERVICES.values())
 
 
 @every_service
@@ -126,7 +134,7 @@ def test_every_process_is_scraped_by_its_name_and_port() -> None:
     assert [file for file in (ROOT / "ops" / "prometheus").glob(rules) if "test" in file.name] == []
     assert list((ROOT / "ops" / "prometheus").glob(rules))
     for name, _ in scraped:
-        assert "watch" in SERVICES[name]["networks"]
+        assert "metrics" in SERVICES[name]["networks"]
 
 
 def test_grafana_finds_prometheus_and_its_dashboards_where_they_are() -> None:
@@ -174,6 +182,26 @@ def test_each_image_of_ours_is_built_by_one_service_and_pulled_by_none() -> None
         assert len([name for name, one in services.items() if "build" in one]) == 1
         assert {one["pull_policy"] for one in services.values()} == {"never"}
     assert {name for name, one in SERVICES.items() if "build" in one} <= OURS.keys() | SIMULATOR.keys()
+
+
+def test_the_page_names_every_variable_of_the_stack_and_no_other() -> None:
+    table = PAGE.partition("## Settings of the stack")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    assert named == set(re.findall(r"\$\{(\w+):-", text))
+
+
+def test_the_page_names_volumes_and_services_that_there_are() -> None:
+    volumes = set(re.findall(r"--volume zaptik_([\w-]+):", PAGE))
+    assert volumes
+    assert volumes <= STACK["volumes"].keys()
+    acted_on = re.findall(r"docker compose (?:stop|restart|logs) ([\w ]+)", PAGE)
+    assert {name for names in acted_on for name in names.split()} <= SERVICES.keys()
+    commands = re.findall(r"docker compose run [^\n`]* zaptik ([a-z][\w -]*)", PAGE)
+    assert len(commands) > 3
+    for command in commands:
+        check_command(command.split())
 
 
 def test_no_image_is_taken_without_a_tag() -> None:
