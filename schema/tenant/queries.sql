@@ -371,6 +371,11 @@ SELECT count(*) FILTER (WHERE change = 'added') AS added, count(*) FILTER (WHERE
        count(*) FILTER (WHERE change = 'removed') AS removed
 FROM delta
 
+-- name: forget_missing
+-- Forget what is known of deleted records to which nothing refers any more: rows come and go, for years.
+DELETE FROM {tenant}.missing m
+WHERE m.fate = 'deleted' AND NOT EXISTS (SELECT FROM {tenant}.edge e WHERE e.to_id = m.node_id)
+
 -- name: remember_records
 -- Keep which records each table has, and in which state, if it can be seen: of tables that gave every key, no others.
 WITH staged AS MATERIALIZED (

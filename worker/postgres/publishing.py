@@ -159,6 +159,7 @@ async def _compare(
         closing=list(reads.closing), listed=list(reads.listed), surface=bases,
         subclasses=reads.name_subclasses(surface),
     )  # fmt: skip
+    await fetch_rows(connection, "tenant", "forget_missing", within=within)
     await _remember(connection, run, surface=surface, reads=reads)
     assert nodes is not None
     assert edges is not None
