@@ -149,6 +149,12 @@ class Surface:
         return tuple(sorted({table.base for table in self.tables.values() if table.kind}))
 
     @property
+    def parents(self) -> tuple[str, ...]:
+        """The tables of whose records subclasses say more, those of them included that an instance names."""
+        found = {table.base for table in self.tables.values() if table.depth}
+        return tuple(sorted(found | ({self.discovery.extends} if self.discovery else set())))
+
+    @property
     def subclasses(self) -> tuple[str, ...]:
         """The tables that say more of a record than their parent does."""
         return tuple(table.name for table in self.tables.values() if table.depth)

@@ -296,19 +296,21 @@ WITH seen AS MATERIALIZED (
     WHERE p.run_id = %(run)s::uuid AND p.page >= coalesce(a.last, 0)
       AND (d.id IS NULL OR split_part(s.source, ':', 3) = ANY (d.withheld))
     ORDER BY s."from", s.kind, s."to", s.source, p.depth DESC, p.page DESC
+), doubtful AS MATERIALIZED (
+    -- What a base's read says otherwise than a subclass said before, which has the record and did not read it anew.
+    SELECT s."from", s.kind, s.source
+    FROM given s JOIN {tenant}.edge o
+      ON o.from_id = s."from" AND o.kind = s.kind AND o.source = s.source AND o.to_id <> s."to"
+    WHERE s.read_table = ANY (%(parents)s::text[])
+      AND o.read_table = ANY (%(subclasses)s::text[]) AND o.read_table = ANY (%(closing)s::text[])
+      AND EXISTS (SELECT FROM {tenant}.record r
+                  WHERE r.table_name = o.read_table AND r.sys_id = split_part(o.source, ':', 2))
+      AND (o.read_table, split_part(o.source, ':', 2)) NOT IN (
+          SELECT g.table_name, g.sys_id FROM {tenant}.gone g WHERE g.run_id = %(run)s::uuid)
+      AND (o.read_table, split_part(o.source, ':', 2)) NOT IN (SELECT table_name, id FROM seen WHERE NOT scanned)
 ), staged AS (
-    -- And what a subclass said stays while its table has the record, though only the base's was read this time.
-    SELECT s.* FROM given s
-    WHERE s.read_table = ANY (%(subclasses)s::text[]) OR NOT EXISTS (
-        SELECT FROM {tenant}.edge o
-        WHERE o.from_id = s."from" AND o.kind = s.kind AND o.source = s.source AND o.to_id <> s."to"
-          AND o.read_table = ANY (%(subclasses)s::text[]) AND o.read_table = ANY (%(closing)s::text[])
-          AND EXISTS (SELECT FROM {tenant}.record r
-                      WHERE r.table_name = o.read_table AND r.sys_id = split_part(o.source, ':', 2))
-          AND NOT EXISTS (SELECT FROM {tenant}.gone g WHERE g.run_id = %(run)s::uuid AND g.table_name = o.read_table
-                          AND g.sys_id = split_part(o.source, ':', 2))
-          AND NOT EXISTS (SELECT FROM seen u WHERE u.table_name = o.read_table
-                          AND u.id = split_part(o.source, ':', 2) AND NOT u.scanned))
+    -- By NOT IN, which is hashed: of what is staged the planner knows no numbers.
+    SELECT s.* FROM given s WHERE (s."from", s.kind, s.source) NOT IN (SELECT "from", kind, source FROM doubtful)
 ), compared AS (
     SELECT coalesce(s."from", e.from_id) AS from_id, coalesce(s.kind, e.kind) AS kind,
            coalesce(s."to", e.to_id) AS to_id, coalesce(s.source, e.source) AS source,
@@ -373,6 +375,11 @@ WITH seen AS MATERIALIZED (
 SELECT count(*) FILTER (WHERE change = 'added') AS added, count(*) FILTER (WHERE change = 'changed') AS changed,
        count(*) FILTER (WHERE change = 'removed') AS removed
 FROM delta
+
+-- name: forget_missing
+-- Forget what is known of deleted records to which nothing refers any more: rows come and go, for years.
+DELETE FROM {tenant}.missing m
+WHERE m.fate = 'deleted' AND NOT EXISTS (SELECT FROM {tenant}.edge e WHERE e.to_id = m.node_id)
 
 -- name: remember_records
 -- Keep which records each table has, and in which state, if it can be seen: of tables that gave every key, no others.

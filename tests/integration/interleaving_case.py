@@ -77,7 +77,9 @@ class Interleaving:
         """Give how many slices and requests rows, pages, cuts and faults explain."""
         cuts = sum(act.what == "cut" for act in planned.acts)
         steals = sum(act.what == "steal" for act in planned.acts)
-        slices = 1 + cuts + 2 * steals + MAX_ATTEMPTS
+        slices = (1 + cuts) * (
+            1 + MAX_ATTEMPTS
+        ) + 2 * steals  # a cut that came further begins the attempts anew
         rows = sum(SIZES.values()) + sum(map(len, self._stage.store.copy_rows().values())) + len(planned.acts)
         per_read = rows + rows // PAGE_ROWS + 4 * len(TABLES)
         per_slice = len(TABLES) * (2 + 4 * (2 + rows // PAGE_ROWS))

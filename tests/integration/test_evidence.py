@@ -14,7 +14,7 @@ from tests.integration.slice_case import CANARIES, Case, verdict_of
 
 pytestmark = pytest.mark.anyio
 GROUPS, ITEMS, LINKS = "sys_user_group", "sc_cat_item", "sc_cat_item_category"
-TABLES = "sys_db_object"
+TABLES, PRIORITIES = "sys_db_object", "dl_u_priority"
 FOR_DISCOVERY = 1  # request of no table: whether the columns of discovered tables are as they were
 LAST = "f" * 32
 
@@ -64,6 +64,21 @@ async def test_deleted_records_leave_and_edges_to_them_say_so(case: Case) -> Non
     assert not [edge for edge in edges if (edge.source.table, edge.source.sys_id) == (LINKS, link)]
     assert run["requests"] == len(case.simulator.requests) - asked
     assert run["requests"] - requests_of(run) == FOR_DISCOVERY + CANARIES
+
+
+async def test_what_nothing_refers_to_is_not_remembered_for_ever(case: Case) -> None:
+    """Lookups' rows may be made anew each night: what became of each would fill the disk."""
+    await case.store_credentials()
+    await case.sync()
+    pointed = {row["group"] for row in case.rows(ITEMS)}
+    gone = next(row["sys_id"] for row in case.rows(GROUPS) if row["sys_id"] in pointed)
+    for sys_id in [gone, *(row["sys_id"] for row in case.rows(PRIORITIES)[:3])]:
+        case.simulator.instance.store.delete(GROUPS if sys_id == gone else PRIORITIES, sys_id)
+    run = await case.sync()
+    assert run["removed"] >= 4
+    missing = f"SELECT node_id FROM {case.tenant.schema_name}.missing"  # noqa: S608  our own name
+    rows = await (await case.admin.execute(missing)).fetchall()
+    assert [row["node_id"] for row in rows] == [f"{GROUPS}:{gone}"]
 
 
 async def test_a_deleted_record_that_comes_back_is_resolved_again(case: Case) -> None:

@@ -97,6 +97,7 @@ async def test_a_tenants_queries_are_planned_as_without_row_security(
         "closing": [GROUP, ITEM],
         "listed": [GROUP, ITEM],
         "subclasses": list(read_surface().subclasses),
+        "parents": list(read_surface().parents),
         "surface": list(read_surface().bases),
         "unfiltered": [GROUP, ITEM],
     }

@@ -49,13 +49,14 @@ async def work(case: Case) -> dict[str, Any]:
 
 async def test_between_two_whole_reads(case: Case) -> None:
     await case.store_credentials()
-    producer, _ = find_producer(case)
+    producer, before = find_producer(case)
     after: list[str] = []
     changing = case.when(
         "request.answered", lambda: after.append(move(case, producer)), table=ITEMS, endpoint="table"
     )
     await work(changing)
-    assert await groups_of(case, producer) == after
+    [group] = await groups_of(case, producer)
+    assert group in {before, *after}
     await case.sync()
     await check_like_whole(case)
 

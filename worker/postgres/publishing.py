@@ -160,8 +160,9 @@ async def _compare(
     edges = await fetch_row(
         connection, "tenant", "publish_edges", within=within, run=run.run_id, revision=revision,
         closing=list(reads.closing), listed=list(reads.listed), surface=bases,
-        subclasses=reads.name_subclasses(surface),
+        subclasses=reads.name_subclasses(surface), parents=list(surface.parents),
     )  # fmt: skip
+    await fetch_rows(connection, "tenant", "forget_missing", within=within)
     await _remember(connection, run, surface=surface, reads=reads)
     assert nodes is not None
     assert edges is not None
