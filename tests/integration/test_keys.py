@@ -154,6 +154,8 @@ def test_a_second_call_before_the_first_keyring_has_come_says_so(call: Call) -> 
     assert "made before" not in first.stderr
     second = call("keys", "rotate", "--print")
     assert f"{first.document['key_id']}, made before, is not in this keyring" in second.stderr
+    come = call("keys", "list", ZAPTIK_KEYRING=json.dumps(first.document["keyring"])).document["keys"]
+    assert f"`zaptik keys list` says `{come[1]['standing']}`" in second.stderr
 
 
 def test_a_file_in_a_folder_that_is_read_only_is_refused_before_anything_changes(

@@ -63,7 +63,7 @@ class Turned:
                 said.append(
                     f"{', '.join(self.elsewhere)}, made before, is not in this keyring. If it was put in its place "
                     "just now, it has not come here yet: put this one nowhere, wait until `zaptik keys list` says "
-                    "`opens`, and call again. If it is lost, `zaptik keys drop` takes it from the list"
+                    "`next`, and call again. If it is lost, `zaptik keys drop` takes it from the list"
                 )
         elif self.state == "prepared":
             said.append(
