@@ -18,7 +18,7 @@ import pytest
 from cryptography import x509
 
 from jobs.errors import DatabaseAway
-from ops.local.account import find_unprivileged_account
+from ops.local.account import find_unprivileged_account, make_private_folder
 from ops.local.certificates import Certificates, write_certificates
 from ops.local.postgres import WITHOUT_DURABILITY, EmbeddedPostgres
 from worker.fleet.certificates import Peer, fetch_expiry
@@ -46,28 +46,23 @@ def start_server() -> Iterator[StartServer]:
     with ExitStack() as servers:
 
         def start(certificates: Certificates, **settings: str) -> EmbeddedPostgres:
+            # Of a folder of its own: whoever starts tests beside these closes pytest's to all others.
             account = find_unprivileged_account()
+            folder = make_private_folder("zaptik-tls-", account=account)
+            servers.callback(shutil.rmtree, folder)
+            cert_file, key_file = (
+                shutil.copy(file, folder) for file in (certificates.cert_file, certificates.key_file)
+            )
             if account is not None:
-                shutil.chown(certificates.key_file, account.uid, account.gid)
-                _open_to_all(certificates.cert_file)
-            files = {
-                "ssl": "on",
-                "ssl_cert_file": str(certificates.cert_file),
-                "ssl_key_file": str(certificates.key_file),
-            }
+                for file in (cert_file, key_file):
+                    shutil.chown(file, account.uid, account.gid)
+            files = {"ssl": "on", "ssl_cert_file": str(cert_file), "ssl_key_file": str(key_file)}
             server = EmbeddedPostgres(
                 settings={**WITHOUT_DURABILITY, **files, **settings}, binaries=installed[-1]
             )
             return servers.enter_context(server)
 
         yield start
-
-
-def _open_to_all(path: Path) -> None:
-    """Let the server's account reach a file in pytest's private folder."""
-    path.chmod(0o644)
-    for folder in path.parents[:-2]:
-        folder.chmod(folder.stat().st_mode | 0o011)
 
 
 @pytest.fixture(scope="module")
