@@ -321,6 +321,10 @@ WITH seen AS MATERIALIZED (
            -- record that is given without the field says nothing of it.
            s."from" IS NULL AND CASE
                WHEN g.sys_id IS NOT NULL THEN coalesce(g.fate, 'deleted') = 'deleted'
+               -- A subclass that could not be read now does not hold against its base, which gave the field anew.
+               WHEN e.read_table = ANY (%(subclasses)s::text[]) AND e.read_table <> ALL (%(closing)s::text[])
+                    AND (e.from_id, e.kind, e.source) IN (
+                        SELECT "from", kind, source FROM given WHERE read_table = ANY (%(parents)s::text[])) THEN true
                WHEN NOT (e.read_table = ANY (%(closing)s::text[])
                          AND split_part(e.source, ':', 1) = ANY (%(closing)s::text[])) THEN false
                WHEN split_part(e.source, ':', 3) = ANY (own.withheld || base.withheld) THEN false

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ops.simulator.access import Access
 from tests.integration.slice_case import Case, verdict_of
 from tests.integration.test_rereading import check_like_whole, start, ways_of
 
@@ -76,4 +77,21 @@ async def test_between_the_skipping_of_the_subclass_and_a_delta_of_its_base(case
     assert await groups_of(case, producer) == [before]
     await case.sync()
     assert await groups_of(case, producer) == after
+    await check_like_whole(case)
+
+
+async def test_while_the_subclass_may_not_be_read(case: Case) -> None:
+    """What its base says is newer than what it said itself, when it could be read."""
+    producer, _ = find_producer(case)
+    await start(case)
+    await case.sync()
+    case.simulator.instance.access[PRODUCERS] = Access(denied=True)
+    after = move(case, producer)
+    run = await case.sync()
+    assert (verdict_of(run, ITEMS), verdict_of(run, PRODUCERS)) == (("complete", 0), ("denied", 0))
+    assert await groups_of(case, producer) == [after]
+    last = move(case, producer)
+    del case.simulator.instance.access[PRODUCERS]
+    await case.sync()
+    assert await groups_of(case, producer) == [last]
     await check_like_whole(case)
