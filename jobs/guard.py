@@ -1,8 +1,8 @@
 """When a revision would remove so much that a person should look at it first.
 
 A clone, a restore, a change of ACLs or of the domain looks like deletion, and is complete by every count. So
-what leaves is compared by kind of node, in number and in share, and a table that had rows and now has none is
-always suspicious.
+what leaves is compared by kind of node and by table of links, in number and in share, and a table that had rows and
+now has none is always suspicious.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """How much may leave unasked: more than `removed_rows` of a kind *and* more than `removed_share` may not."""
+    """How much may leave unasked: more than `removed_rows` of one *and* more than `removed_share` may not."""
 
     removed_rows: int
     removed_share: float
@@ -21,9 +21,9 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """How many nodes of a kind there are, and how many of them would leave."""
+    """How many nodes of a kind or rows of a table of links, as `what` says, there are and would leave."""
 
-    kind: str
+    what: str
     had: int
     removed: int
 
@@ -31,7 +31,7 @@ class Removal:
 def judge_removals(guard: Guard, removals: Collection[Removal], *, emptied: Collection[str]) -> str | None:
     """Say why a revision must wait for a person, or None when it need not."""
     reasons = [
-        f"{removal.removed} of {removal.had} nodes of kind {removal.kind} would leave"
+        f"{removal.removed} of {removal.had} {removal.what} would leave"
         for removal in removals
         if removal.removed > guard.removed_rows and removal.removed > guard.removed_share * removal.had
     ]

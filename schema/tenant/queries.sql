@@ -184,13 +184,27 @@ UPDATE {tenant}.table_read SET requests = requests + %(requests)s::bigint
 WHERE run_id = %(run)s::uuid AND table_name = %(table)s
 
 -- name: read_removals
--- Of each kind of node: how many the graph has, and how many the run would remove.
-SELECT n.kind, count(*) AS had, count(g.sys_id) AS removed
-FROM {tenant}.node n LEFT JOIN {tenant}.gone g
-  -- Without a fate: more were gone than are looked up, so that none was. The guard takes them as deleted.
-  ON g.run_id = %(run)s::uuid AND coalesce(g.fate, 'deleted') = 'deleted'
- AND g.table_name || ':' || g.sys_id = n.node_id
-GROUP BY n.kind HAVING count(g.sys_id) > 0 ORDER BY n.kind
+-- What would leave, by kind of node and by table of links: how many the graph has, and how many the run would remove.
+WITH gone AS MATERIALIZED (
+    -- Without a fate: more were gone than are looked up, so that none was. The guard takes them as deleted.
+    SELECT table_name, sys_id FROM {tenant}.gone
+    WHERE run_id = %(run)s::uuid AND coalesce(fate, 'deleted') = 'deleted'
+), linked AS (
+    SELECT e.read_table, count(DISTINCT split_part(e.source, ':', 2)) AS had
+    FROM {tenant}.edge e
+    WHERE e.read_table = ANY (%(links)s::text[]) AND e.read_table IN (SELECT table_name FROM gone)
+    GROUP BY e.read_table
+)
+SELECT 'nodes of kind ' || n.kind AS what, count(*) AS had, count(g.sys_id) AS removed
+FROM {tenant}.node n LEFT JOIN gone g ON g.table_name || ':' || g.sys_id = n.node_id
+GROUP BY n.kind HAVING count(g.sys_id) > 0
+UNION ALL
+-- Links are made anew under other keys, whole tables of them each night: what came in their place is no loss.
+SELECT 'rows of ' || l.read_table, l.had,
+       least(l.had - coalesce(t.known, t.rows), (SELECT count(*) FROM gone g WHERE g.table_name = l.read_table))
+FROM linked l JOIN {tenant}.table_read t ON t.run_id = %(run)s::uuid AND t.table_name = l.read_table
+WHERE l.had > coalesce(t.known, t.rows)
+ORDER BY what
 
 -- name: read_emptied
 -- The tables that the run read completely and without a row, and that the graph has something of.

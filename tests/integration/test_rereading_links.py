@@ -11,6 +11,7 @@ from ops.simulator import Fault
 from ops.simulator.access import Access
 from tests.integration.slice_case import Case, verdict_of
 from tests.integration.test_rereading import asked_of, check_like_whole, start, ways_of
+from worker.postgres.quarantine import read_revisions
 
 pytestmark = pytest.mark.anyio
 LINKS, PRIORITIES, ITEMS = "sc_cat_item_category", "awa_group_queue_priority", "sc_cat_item"
@@ -115,3 +116,29 @@ async def test_links_whose_keys_do_not_all_come_keep_every_edge(case: Case) -> N
     run = await case.sync()
     assert verdict_of(run, LINKS) == ("failed", 0)
     assert await links_of(case, LINKS) == before
+
+
+async def test_links_that_leave_in_number_wait_for_a_person(case: Case) -> None:
+    """As under a filter of the instance, which lowers both answers: hidden rows look deleted."""
+    await start(case)
+    before = await links_of(case, LINKS)
+    for row in case.rows(LINKS)[: len(before) // 2]:
+        case.simulator.instance.store.delete(LINKS, row["sys_id"])
+    run = await case.sync(guard_removed_rows=5)
+    assert run["state"] == "quarantined"
+    held, _ = await read_revisions(case.app, case.tenant)
+    assert held["reason"] == f"{len(before) // 2} of {len(before)} rows of {LINKS} would leave"
+    assert await links_of(case, LINKS) == before
+
+
+async def test_links_that_are_made_anew_under_other_keys_are_no_loss(case: Case) -> None:
+    await start(case)
+    before = await links_of(case, LINKS)
+    store = case.simulator.instance.store
+    for number, row in enumerate(case.rows(LINKS)):
+        store.delete(LINKS, row["sys_id"])
+        store.put(LINKS, [{**row, "sys_id": f"{number:032x}"}])
+    assert (await case.sync(guard_removed_rows=5))["state"] == "published"
+    after = await links_of(case, LINKS)
+    assert len(after) == len(before)
+    assert not set(after) & set(before)

@@ -21,12 +21,16 @@ GUARD = Guard(removed_rows=50, removed_share=0.2)
     ],
 )
 def test_both_bounds_must_be_passed(had: int, removed: int, *, waits: bool) -> None:
-    reason = judge_removals(GUARD, [Removal("group", had, removed)], emptied=[])
+    reason = judge_removals(GUARD, [Removal("nodes of kind group", had, removed)], emptied=[])
     assert (reason is not None) == waits
 
 
 def test_kinds_are_judged_apart_and_each_reason_is_told() -> None:
-    removals = [Removal("group", 100, 60), Removal("item", 100_000, 60), Removal("flow", 80, 80)]
+    removals = [
+        Removal("nodes of kind group", 100, 60),
+        Removal("nodes of kind item", 100_000, 60),
+        Removal("nodes of kind flow", 80, 80),
+    ]
     assert judge_removals(GUARD, removals, emptied=[]) == (
         "60 of 100 nodes of kind group would leave; 80 of 80 nodes of kind flow would leave"
     )
@@ -34,11 +38,11 @@ def test_kinds_are_judged_apart_and_each_reason_is_told() -> None:
 
 def test_a_table_that_is_emptied_waits_however_few_rows_it_had() -> None:
     """R24: a table with no row that had some."""
-    assert judge_removals(GUARD, [Removal("catalogue", 1, 1)], emptied=["sc_catalog"]) == (
+    assert judge_removals(GUARD, [Removal("nodes of kind catalogue", 1, 1)], emptied=["sc_catalog"]) == (
         "sc_catalog had rows and is complete with none"
     )
 
 
 def test_nothing_removed_is_no_reason() -> None:
     assert judge_removals(Guard(0, 0), [], emptied=[]) is None
-    assert judge_removals(Guard(0, 0), [Removal("group", 9, 1)], emptied=[]) is not None
+    assert judge_removals(Guard(0, 0), [Removal("nodes of kind group", 9, 1)], emptied=[]) is not None

@@ -57,8 +57,8 @@ async def publish_run(
         )
         is_complete = await _is_complete(connection, run, reads)
         times = {"as_of": as_of, "complete_as_of": as_of if is_complete else None}
-        # Judged by what was noted as gone, before anything is compared: the guard looks at nodes that leave, by kind.
-        reason = await _judge_removals(connection, run, guard) if guard else None
+        # Judged by what was noted as gone, before anything is compared: the guard looks at what leaves.
+        reason = await _judge_removals(connection, run, guard, surface=surface) if guard else None
         if reason is not None:
             result, total = await _try(
                 connection, run, surface=surface, reads=reads, revision=revision, reason=reason
@@ -137,9 +137,12 @@ async def _is_complete(connection: Connection, run: ClaimedRun, reads: Reads) ->
     return not stayed
 
 
-async def _judge_removals(connection: Connection, run: ClaimedRun, guard: Guard) -> str | None:
+async def _judge_removals(
+    connection: Connection, run: ClaimedRun, guard: Guard, *, surface: Surface
+) -> str | None:
     within = run.schema_name
-    rows = await fetch_rows(connection, "tenant", "read_removals", within=within, run=run.run_id)
+    links = [table.name for table in surface.tables.values() if table.link is not None]
+    rows = await fetch_rows(connection, "tenant", "read_removals", within=within, run=run.run_id, links=links)
     emptied = await fetch_rows(connection, "tenant", "read_emptied", within=within, run=run.run_id)
     return judge_removals(
         guard, [Removal(**row) for row in rows], emptied=[row["table_name"] for row in emptied]

@@ -175,11 +175,15 @@ class Settings(BaseSettings):
         50,
         ge=0,
         le=1_000_000,
-        description="A revision that removes more nodes of a kind than this, and more of them than the share "
-        "below, waits for a person.",
+        description="A revision that removes more nodes of a kind, or rows of a table of links, than this, and "
+        "more of them than the share below, waits for a person. Links that others took the place of are not counted.",
     )
     guard_removed_share: float = Field(
-        0.2, ge=0, le=1, allow_inf_nan=False, description="The share of a kind's nodes: 0.2 is a fifth."
+        0.2,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of a kind's nodes or a table's links: 0.2 is a fifth.",
     )
     revision_retention: RevisionDays = Field(
         REVISION_DAYS,
