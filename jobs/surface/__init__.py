@@ -155,6 +155,11 @@ class Surface:
         return tuple(sorted(found | ({self.discovery.extends} if self.discovery else set())))
 
     @property
+    def links(self) -> tuple[str, ...]:
+        """The tables whose records are edges."""
+        return tuple(table.name for table in self.tables.values() if table.link)
+
+    @property
     def subclasses(self) -> tuple[str, ...]:
         """The tables that say more of a record than their parent does."""
         return tuple(table.name for table in self.tables.values() if table.depth)

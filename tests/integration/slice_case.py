@@ -71,6 +71,16 @@ class Case:
         )
         return [row["action"] for row in await cursor.fetchall()]
 
+    async def check_given_back(self, run_id: UUID) -> None:
+        """Check that a slice put its run back, no failed attempt, and wrote every request that it told of."""
+        run = await self.read_run(run_id)
+        assert (run["state"], run["error"]) == ("requested", None)
+        assert self.names()[-1] == "run.yielded"
+        asked = ("request.", "token.")
+        told = [name for name in self.names() if name.startswith(asked)]
+        recorded = [name for name in await self.read_actions(run_id) if name.startswith(asked)]
+        assert sorted(recorded) == sorted(told)
+
     def names(self) -> list[str]:
         return [event.kind.name for event in self.events]
 

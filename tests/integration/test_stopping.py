@@ -30,12 +30,7 @@ async def test_what_waits_for_its_turn_is_not_asked_when_the_process_stops(case:
     [before] = asked
     # Those under way, and what was let in while the slice had not yet looked.
     assert len(case.simulator.requests) - before <= 3 * AT_ONCE
-    run = await case.read_run(run_id)
-    assert (run["state"], run["error"]) == ("requested", None)
-    assert case.names()[-1] == "run.yielded"
-    told = [name for name in case.names() if name.startswith(("request.", "token."))]
-    recorded = [name for name in await case.read_actions(run_id) if name.startswith(("request.", "token."))]
-    assert sorted(recorded) == sorted(told)
+    await case.check_given_back(run_id)
 
 
 async def test_a_slow_answer_is_not_waited_for_longer_than_half_of_the_drain(case: Case) -> None:
@@ -52,6 +47,4 @@ async def test_a_slow_answer_is_not_waited_for_longer_than_half_of_the_drain(cas
     async with asyncio.timeout(30):
         await stopping.work_slice(run_id, drain_seconds=4, instance_concurrency=AT_ONCE)
     assert time.monotonic() - began[0] < 4
-    run = await case.read_run(run_id)
-    assert (run["state"], run["error"]) == ("requested", None)
-    assert case.names()[-1] == "run.yielded"
+    await case.check_given_back(run_id)

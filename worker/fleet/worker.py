@@ -63,7 +63,7 @@ def _answer(process: Process, parts: Parts, held: HeldKeyring) -> None:
             report_due = time.monotonic() + REPORT_SECONDS
     parts.draining.set()
     process.tell_stopping()
-    # Slices see `draining` at their next page and give their runs back, which this waits for.
+    # Slices see `draining`, ask nothing more and give their runs back, which this waits for.
     process.drained = answering.stop(within_seconds=settings.drain_seconds)
 
 

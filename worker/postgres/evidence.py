@@ -22,7 +22,7 @@ async def note_gone(
     Gives how many of each table are not looked up yet. Doing it again changes nothing.
     """
     within = run.schema_name
-    links = [name for name in reads.listed if name in surface.tables and surface.tables[name].link]
+    links = [name for name in surface.links if name in reads.listed]
     async with as_tenant(connection, within):
         await fetch_rows(
             connection,

@@ -141,8 +141,9 @@ async def _judge_removals(
     connection: Connection, run: ClaimedRun, guard: Guard, *, surface: Surface
 ) -> str | None:
     within = run.schema_name
-    links = [table.name for table in surface.tables.values() if table.link is not None]
-    rows = await fetch_rows(connection, "tenant", "read_removals", within=within, run=run.run_id, links=links)
+    rows = await fetch_rows(
+        connection, "tenant", "read_removals", within=within, run=run.run_id, links=list(surface.links)
+    )
     emptied = await fetch_rows(connection, "tenant", "read_emptied", within=within, run=run.run_id)
     return judge_removals(
         guard, [Removal(**row) for row in rows], emptied=[row["table_name"] for row in emptied]
