@@ -5,6 +5,7 @@ CREATE INDEX sync_request_of_login ON control.sync_request (tenant_id, requested
 GRANT CREATE ON SCHEMA control TO zaptik_fleet;
 SET LOCAL ROLE zaptik_fleet;
 
+-- Runs as zaptik_fleet, as it did: who asks sees no row of `control`, and gets nothing but the request's number.
 CREATE OR REPLACE FUNCTION control.request_sync(tenant text, sync_mode text)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
